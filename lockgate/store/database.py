@@ -120,7 +120,7 @@ def _create_engine(raw: str) -> Engine:
     url = _parse(raw)
     options: dict[str, Any] = {"json_serializer": to_json}
     if url.get_backend_name() == "sqlite":
-        _make_folder(url)
+        _make_file(url)
         options["connect_args"] = {"timeout": BUSY_SECONDS}
     else:
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
@@ -157,13 +157,17 @@ def _parse(raw: str) -> URL:
     raise UserError(f"LOCKGATE_DATABASE_URL: {url.drivername!r} databases are not supported.", hint=accepted)
 
 
-def _make_folder(url: URL) -> None:
-    folder = Path(str(url.database)).parent
+def _make_file(url: URL) -> None:
+    """Make an empty file that only its owner can read: traces hold what people asked. SQLite copies its mode."""
+    file = Path(str(url.database))
+    folder = file.parent
     try:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{folder}: is not a folder, so no database can be made in it.") from None
+    with contextlib.suppress(OSError):  # SQLite says why, in its own words, a moment later
+        file.touch(mode=0o600)
 
 
 def _is_sqlite(engine: Engine) -> bool:

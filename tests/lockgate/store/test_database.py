@@ -68,6 +68,14 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(sqlite_url: str) -> None:
         assert session.scalar(text("PRAGMA foreign_keys")) == 1
 
 
+def test_only_the_owner_can_read_an_sqlite_database(sqlite_url: str, tmp_path: Path) -> None:
+    with open_database(sqlite_url) as db, db.session() as session:
+        session.add(_sync("a"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes["lockgate.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
 def _open_when_told(url: str, start_at: float, results: multiprocessing.Queue[str]) -> None:
     time.sleep(max(0.0, start_at - time.time()))
     try:

@@ -1,0 +1,33 @@
+"""``lockgate db``: the schema of the database."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from lockgate.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="The database that holds state: bring its schema up to date.")
+
+
+@app.callback()
+def _db() -> None:
+    """Keeps ``upgrade`` a word of its own while it is the only command."""
+
+
+@app.command()
+def upgrade(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Bring the database's schema to the one this version needs."""
+    from lockgate.store import database
+
+    done = database.upgrade(load_settings().database)
+    if as_json:
+        typer.echo(json.dumps({"database": done.database, "from": done.before, "to": done.after}))
+    elif done.before == done.after:
+        typer.echo(f"{done.database}: {done.after} already, nothing to do.")
+    else:
+        typer.echo(f"{done.database}: {done.before or 'empty'} -> {done.after}")
