@@ -29,6 +29,8 @@ _TAG_NAME = re.compile(r"</?([A-Za-z][\w.:-]*)")
 _HEADING_ID = re.compile(r"\s*\{#([\w.:-]+)\}\s*$")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
 _SPACES = re.compile(r"[ \t\xa0]+")
+_LOOSE_STRONG = re.compile(r"(?<!\S)\*\* ([^*\n]{1,200}) \*\*(?!\S)")
+_LINK_IN_CODE = re.compile(r"\[([^\]]{1,300})\]\([\w./:#?=&%~+-]{1,1000}\)")
 _HIDDEN = frozenset({"script", "style"})
 _ADMONITION = re.compile(r"^[ \t]*:{3,}[ \t]*(?:\w+)?[ \t]*(.*)$", re.MULTILINE)
 
@@ -184,7 +186,12 @@ class _Walk:
 
     def _pieces(self, children: Sequence[Token]) -> Iterator[str]:
         hidden = ""
+        after_anchor = False
         for child in children:
+            if child.type == "softbreak" and after_anchor:
+                yield "\n"  # ``Name <a name="x"></a>`` on its own line is a caption, not the start of the sentence
+                continue
+            after_anchor = child.type == "html_inline" and child.content == "</a>"
             if child.type == "html_inline":
                 tag = _TAG_NAME.match(child.content)
                 name = tag.group(1).lower() if tag else ""
@@ -200,9 +207,9 @@ class _Walk:
     def _piece(self, child: Token) -> Iterator[str]:
         match child.type:
             case "text" | "text_special":
-                yield child.content
+                yield _LOOSE_STRONG.sub(r"\1", child.content) if "** " in child.content else child.content
             case "code_inline":
-                yield f"`{child.content}`"
+                yield f"`{_code(child.content)}`"
             case "softbreak":
                 yield " "
             case "hardbreak":
@@ -221,6 +228,12 @@ class _Walk:
 
 def _tidy(text: str) -> str:
     return "\n".join(_SPACES.sub(" ", line).strip() for line in text.strip().split("\n"))
+
+
+def _code(code: str) -> str:
+    """Inline code; a link that was wrongly put inside the backticks is reduced to its text."""
+    found = _LINK_IN_CODE.fullmatch(code) if code.startswith("[") else None
+    return found.group(1).replace("\\", "") if found else code
 
 
 def _language(token: Token) -> str:
