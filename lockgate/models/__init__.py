@@ -1,0 +1,1 @@
+"""The door to model weights: the catalogue, fetching, embedders, tokenizers and generation."""
