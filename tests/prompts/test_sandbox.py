@@ -159,7 +159,7 @@ def test_a_rendering_that_is_slow_but_small_is_stopped_by_the_clock() -> None:
     ("source", "line"),
     [
         ("one\n\n{{ typo }}", 12),
-        ("one\n{{ a b }}\n", 12),
+        ("one\n{{ a b }}\n", 11),
         ("one\n{% for r in rows %}\n{{ r.typo }}\n{% endfor %}", 12),
         ("one\n\n\n{{ a | typo }}", 13),
         ("one\n\n\n{{ rows[0].gone }}", 13),
