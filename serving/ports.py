@@ -1,0 +1,57 @@
+"""What the routes and the console need from the project they serve. ``serving.wiring.Application`` provides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lockgate.ports import Asker, Progress, Retriever
+from lockgate.types import SnapshotKind
+
+Vote = Literal["up", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What answers and what does not yet. ``missing`` says in words what a caller waits for."""
+
+    ready: bool
+    missing: tuple[str, ...] = ()
+    snapshot: str | None = None
+    kind: SnapshotKind | None = None
+    documents: int = 0
+    chunks: int = 0
+    indexing: float | None = None  # share done of the snapshot being built, in [0, 1]; None when idle
+    model: str = ""
+    model_loaded: bool = False
+
+
+class Backend(Protocol):
+    """One project, being served. Every method may be called from any thread."""
+
+    @property
+    def token(self) -> str:
+        """What the internal routes ask for."""
+        ...
+
+    def models(self) -> tuple[str, ...]:
+        """The names that a request may give as its model: the project's chains, the default one first."""
+        ...
+
+    def asker(self, model: str | None = None) -> Asker:
+        """The chain of that name, None for the default. Raises NotFound, or Unavailable while it is loading."""
+        ...
+
+    def retriever(self) -> Retriever:
+        """Raises Unavailable while the index is not open."""
+        ...
+
+    def readiness(self) -> Readiness: ...
+
+    def sync(self, source: str, progress: Progress) -> object:
+        """Blocks until done; the report. Raises Conflict when a sync is running."""
+        ...
+
+    def write_feedback(self, trace_id: str, vote: Vote, comment: str) -> None:
+        """Raises NotFound when there is no such trace, UserError for a comment that is too long."""
+        ...
