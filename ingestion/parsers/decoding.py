@@ -40,8 +40,9 @@ def signature(data: bytes) -> str:
 def decode(data: bytes, *, name: str, declared: str = "") -> str:
     """``data`` as text: UTF-8, or UTF-16 and UTF-32 with a byte order mark; line ends become ``\\n``, text NFC.
 
-    ``declared`` is the encoding that the file itself names, used when it is not UTF-8. Raises UserError for a binary, an empty or a blank file, and, with the byte, for text in another encoding: a
-    guessed encoding would put wrong letters into answers without anybody noticing.
+    ``declared`` is the encoding that the file itself names, used when it is not UTF-8. Raises UserError for a
+    binary, an empty or a blank file, and, with the byte, for text in another encoding: a guessed encoding would put
+    wrong letters into answers without anybody noticing.
     """
     if not data:
         raise UserError(f"{name}: the file is empty.")

@@ -29,7 +29,7 @@ _TAG_NAME = re.compile(r"</?([A-Za-z][\w.:-]*)")
 _HEADING_ID = re.compile(r"\s*\{#([\w.:-]+)\}\s*$")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
 _SPACES = re.compile(r"[ \t\xa0]+")
-_LOOSE_STRONG = re.compile(r"(?<!\S)\*\* ([^*\n]{1,200}) \*\*(?!\S)")
+_LOOSE_STRONG = re.compile(r"`[^`]*`|(?<!\S)\*\* ([^*`\n]{1,200}) \*\*(?!\S)")
 _LINK_IN_CODE = re.compile(r"\[([^\]]{1,300})\]\([\w./:#?=&%~+-]{1,1000}\)")
 _HIDDEN = frozenset({"script", "style"})
 _ADMONITION = re.compile(r"^[ \t]*:{3,}[ \t]*(?:\w+)?[ \t]*(.*)$", re.MULTILINE)
@@ -182,7 +182,10 @@ class _Walk:
         """Plain text of a paragraph, heading or cell."""
         if token.type == "long_paragraph" or token.children is None:
             return _tidy(token.content)
-        return _tidy("".join(self._pieces(token.children)))
+        text = "".join(self._pieces(token.children))
+        if "** " in text:
+            text = _LOOSE_STRONG.sub(lambda found: found.group(1) or found.group(), text)
+        return _tidy(text)
 
     def _pieces(self, children: Sequence[Token]) -> Iterator[str]:
         hidden = ""
@@ -207,7 +210,7 @@ class _Walk:
     def _piece(self, child: Token) -> Iterator[str]:
         match child.type:
             case "text" | "text_special":
-                yield _LOOSE_STRONG.sub(r"\1", child.content) if "** " in child.content else child.content
+                yield child.content
             case "code_inline":
                 yield f"`{_code(child.content)}`"
             case "softbreak":

@@ -15,7 +15,9 @@ _COMMENT = re.compile(r"\{/\*(?:(?!\*/).){0,10000}\*/\s*\}", re.DOTALL)
 _BLANK_EXPRESSION = re.compile(r"\{\s*[\"'`]?\s{0,8}[\"'`]?\s*\}")
 _TAG_START = re.compile(r"`+|</?(?=[A-Z>])")
 _TAG_DELIMITER = re.compile(r"[\"'{}<>`]")
-_CAPTION = re.compile(r"\b(?:title|label|path|query|header|name)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|\{\s*\"([^\"]*)\"\s*\})")
+_CAPTION = re.compile(
+    r"\b(?:title|label|path|query|header|name)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|\{\s*\"([^\"]*)\"\s*\})"
+)
 _CAPTIONED = frozenset({"Accordion", "Card", "Expandable", "ParamField", "ResponseField", "Step", "Tab", "TabItem"})
 _TAG_NAME = re.compile(r"[\w.]*")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from ingestion.parsers import html, markdown, text
+from ingestion.parsers import html, markdown, pdf, rst, text
 from ingestion.parsers.page import Parsed, Parser
 from lockgate.errors import LockgateError, UserError
 from lockgate.types import Document
@@ -15,7 +15,9 @@ _PARSERS: dict[str, tuple[str, Parser]] = {
     ".mdx": ("mdx", markdown.parse_mdx),
     ".html": ("html", html.parse),
     ".htm": ("html", html.parse),
+    ".rst": ("rst", rst.parse),
     ".txt": ("text", text.parse),
+    ".pdf": ("pdf", pdf.parse),
 }
 
 EXTENSIONS = tuple(_PARSERS)
@@ -49,5 +51,7 @@ def _document(parsed: Parsed, *, source: str, path: str, version: str, format_na
 def _entry(path: str) -> tuple[str, Parser]:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in _PARSERS:
-        raise UserError(f"{path}: no parser for {suffix or 'a file without extension'}.", hint=f"Known: {', '.join(EXTENSIONS)}.")
+        raise UserError(
+            f"{path}: no parser for {suffix or 'a file without extension'}.", hint=f"Known: {', '.join(EXTENSIONS)}."
+        )
     return _PARSERS[suffix]
