@@ -32,7 +32,7 @@ def test_has_enough_cases_in_two_like_halves() -> None:
         dev = sum(case.split == "dev" for case in kind)
         assert abs(dev - (len(kind) - dev)) <= 2
     for split in ("dev", "test"):
-        tags = [tag for case in SUITE.select(split) for tag in case.tags]  # type: ignore[arg-type]
+        tags = [tag for case in SUITE.select(split) for tag in case.tags]
         for tag in ("paraphrase", "follow-up", "near", "off-topic", "number"):
             assert tags.count(tag) >= 2
 

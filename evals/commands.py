@@ -1,0 +1,151 @@
+"""``lockgate evals``: run suites and list them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lockgate.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from evals.run import EvalRun
+    from lockgate.ports import Progress
+
+app = typer.Typer(no_args_is_help=True, help="Measure answers: run suites, read reports.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the project's suites."""
+    from evals.suite import describe_suite, list_suites
+
+    project = load_settings().project_dir
+    suites = [describe_suite(project, name) for name in list_suites(project)]
+    if as_json:
+        typer.echo(json.dumps(suites, indent=2))
+        return
+    if not suites:
+        typer.echo(f"No suites in {project / 'evals' / 'suites'}.", err=True)
+    for suite in suites:
+        if "error" in suite:
+            typer.echo(f"{suite['name']}  broken: {suite['error']}")
+        else:
+            typer.echo(
+                f"{suite['name']}  v{suite['version']}  {suite['answerable']} answerable, "
+                f"{suite['unanswerable']} unanswerable ({suite['dev']} dev, {suite['test']} test)  "
+                f"{suite['description']}"
+            )
+
+
+@app.command("run")
+def run_command(
+    suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a folder in evals/suites/.")],
+    *,
+    mode: Annotated[
+        Literal["extractive", "generative"] | None,
+        typer.Option(help="Answer mode; default: what the chain definition says."),
+    ] = None,
+    split: Annotated[Literal["dev", "test", "all"], typer.Option(help="Which half of the cases to ask.")] = "all",
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N cases of the split.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Cases asked at once.")] = 2,
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.json and report.html; default: <state>/evals/<run id>.")
+    ] = None,
+) -> None:
+    """Ask every case of a suite, print the metrics with intervals, write a JSON and an HTML report.
+
+    Exits with 1 when the suite is broken or nothing could be scored.
+    """
+    from chains.local import open_asker
+
+    from evals.report import build_table, summary_lines, to_json, write_reports
+    from evals.run import run_suite
+    from evals.suite import load_suite
+
+    settings = load_settings()
+    suite = load_suite(settings.project_dir, suite_name)
+    with open_asker(settings) as asker, _progress_bar() as progress:
+        run = asyncio.run(
+            run_suite(
+                suite,
+                asker,
+                asker,
+                mode=mode,
+                split=split,
+                limit=limit,
+                concurrency=concurrency,
+                progress=progress,
+                metadata={"chain": settings.chain, "model": asker.model, "lockgate": version("lockgate")},
+            )
+        )
+    folder = out or settings.state_dir / "evals" / run.id
+    json_path, html_path = write_reports(run, folder)
+    _record(settings, run)
+    if as_json:
+        typer.echo(to_json(run).decode(), nl=False)
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(build_table(run))
+        for line in summary_lines(run):
+            console.print(line, markup=False, highlight=False)
+    typer.echo(f"Reports: {json_path} and {html_path}", err=True)
+    if not run.scored_anything:
+        typer.echo(f"Nothing could be scored: all {len(run.rows)} cases failed.", err=True)
+        raise typer.Exit(1)
+
+
+def _record(settings: Settings, run: EvalRun) -> None:
+    """Keep the run in the store: ``auto`` reads the newest complete run of each mode from there."""
+    from lockgate.store.database import open_database
+    from lockgate.store.eval_runs import EvalRunRecord, write_eval_run
+    from lockgate.store.objects import ObjectStore
+
+    definition, snapshots = run.suite.definition, run.snapshots
+    rows = [row.as_json() for row in run.rows]
+    record = EvalRunRecord(
+        id=run.id,
+        suite=definition.name,
+        suite_version=str(definition.version),
+        suite_hash=run.suite.hash,
+        chain=str(run.metadata["chain"]),
+        mode=run.mode,
+        model=str(run.metadata["model"]),
+        release="unreleased",
+        snapshot=snapshots[0] if len(snapshots) == 1 else ",".join(snapshots),
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        aggregates=run.aggregates,
+        rows_hash=ObjectStore(settings.state_dir / "objects").put(json.dumps(rows, ensure_ascii=False).encode()),
+        metadata={**run.metadata, "split": run.split, "limit": run.limit},
+    )
+    with open_database(settings.database) as db:
+        write_eval_run(db, record)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total or None)
+            bar.update(tasks[stage], completed=done, total=total or None)
+
+        yield report

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from evals.commands import app
+from lockgate.errors import NotFound, UserError
+from lockgate.settings import Settings
+from lockgate.store.database import open_database
+from lockgate.store.eval_runs import latest_eval_run, list_eval_runs
+from lockgate.store.objects import ObjectStore
+from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRetriever, WriteSuite
+
+
+class Opened(FakeAsker):
+    """What open_asker yields: asks and retrieves, and says which model it uses."""
+
+    model = "tiny-model"
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        super().__init__(answers)
+        self.retriever = FakeRetriever(GOOD_RANKINGS)
+
+    def retrieve(self, question: str, *, limit: int) -> Any:
+        return self.retriever.retrieve(question, limit=limit)
+
+
+@pytest.fixture
+def project(write_suite: WriteSuite, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = write_suite()
+    monkeypatch.setenv("LOCKGATE_PROJECT", str(folder))
+    return folder
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, asker: Opened) -> None:
+    @contextmanager
+    def open_asker(settings: Settings) -> Iterator[Opened]:
+        yield asker
+
+    module = ModuleType("chains.local")
+    module.open_asker = open_asker  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chains.local", module)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["run", "tiny", *arguments], catch_exceptions=False)
+
+
+def test_prints_a_table_writes_reports_and_keeps_the_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Opened(GOOD_ANSWERS))
+    result = run("--mode", "extractive")
+    assert result.exit_code == 0
+    assert "token_f1" in result.stdout
+    assert "Answer score" in result.stdout
+    assert "Reports:" in result.stderr
+    state = project / ".lockgate"
+    (folder,) = (state / "evals").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.html"}
+    with open_database(f"sqlite:///{state / 'lockgate.db'}") as db:
+        kept = latest_eval_run(db, "tiny", "docs", "extractive", "tiny-model")
+    assert kept is not None
+    assert kept.id == folder.name
+    assert kept.snapshot == "snap-1"
+    assert kept.aggregates["answer_score"] > 0
+    rows = json.loads(ObjectStore(state / "objects").get(kept.rows_hash))
+    assert [row["id"] for row in rows] == ["port", "follow", "moon", "price"]
+
+
+def test_json_is_the_whole_run_on_stdout(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    serve(monkeypatch, Opened(GOOD_ANSWERS))
+    result = run("--json", "--split", "dev", "--out", str(tmp_path / "out"))
+    data = json.loads(result.stdout)
+    assert [case["id"] for case in data["cases"]] == ["port", "moon"]
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_exits_with_one_when_nothing_could_be_scored(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker = Opened(dict.fromkeys(GOOD_ANSWERS, RuntimeError("no index")))
+    asker.retriever = FakeRetriever(dict.fromkeys(("Which port?",), RuntimeError("no index")))
+    serve(monkeypatch, asker)
+    result = run()
+    assert result.exit_code == 1
+    assert "all 4 cases failed" in result.stderr
+    with open_database(f"sqlite:///{project / '.lockgate' / 'lockgate.db'}") as db:
+        assert len(list_eval_runs(db)) == 1
+
+
+def test_a_partly_failed_run_says_how_many_are_unscored(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Opened({**GOOD_ANSWERS, "Which port?": RuntimeError("boom")}))
+    result = run()
+    assert result.exit_code == 0
+    assert "1 of 4 cases failed and are unscored" in result.stdout
+
+
+def test_a_broken_suite_asks_nothing(write_suite: WriteSuite, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_suite(cases="nonsense")
+    asker = Opened(GOOD_ANSWERS)
+    serve(monkeypatch, asker)
+    with pytest.raises(UserError, match=r"cases\.jsonl:1"):
+        run()
+    assert asker.requests == []
+
+
+def test_an_unknown_suite_is_not_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Opened(GOOD_ANSWERS))
+    with pytest.raises(NotFound, match="Suites there: tiny"):
+        CliRunner().invoke(app, ["run", "gone"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("arguments", [("--mode", "auto"), ("--split", "train"), ("--limit", "0")])
+def test_a_wrong_option_is_a_usage_error(project: Path, arguments: tuple[str, str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_lists_suites_as_text_and_json(project: Path) -> None:
+    text = CliRunner().invoke(app, ["list"], catch_exceptions=False)
+    assert "tiny  v3  2 answerable, 2 unanswerable (2 dev, 2 test)" in text.stdout
+    data = json.loads(CliRunner().invoke(app, ["list", "--json"], catch_exceptions=False).stdout)
+    assert data[0]["name"] == "tiny"
