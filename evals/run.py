@@ -261,9 +261,12 @@ def _score(name: str, outcome: Outcome) -> Score:
 async def _attempt(work: Awaitable[T], timeout: float, what: str) -> tuple[T | None, str]:
     """(result, "") or (None, why not)."""
     try:
-        return await asyncio.wait_for(work, timeout), ""
-    except TimeoutError:
-        return None, f"{what} took longer than {timeout:g} s"
+        # Not wait_for: in Python 3.11 it can lose a cancellation that comes together with the result.
+        async with asyncio.timeout(timeout) as limit:
+            return await work, ""
+    except TimeoutError as error:
+        own = limit.expired()
+        return None, f"{what} took longer than {timeout:g} s" if own else f"TimeoutError: {error}"
     except LockgateError as error:
         return None, f"{error.code}: {error}"
     except Exception as error:
