@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lockgate.settings import Settings, load_settings
+from lockgate.terminal import plain, progress_bars
 
 if TYPE_CHECKING:
     from evals.run import EvalRun
-    from lockgate.ports import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Measure answers: run suites, read reports.")
 
@@ -24,11 +22,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 @app.command("list")
-def list_command(as_json: JsonOption = False) -> None:
+def list_command(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the project's suites."""
     from evals.suite import describe_suite, list_suites
 
-    project = load_settings().project_dir
+    project = _settings(ctx).project_dir
     suites = [describe_suite(project, name) for name in list_suites(project)]
     if as_json:
         typer.echo(json.dumps(suites, indent=2))
@@ -48,12 +46,14 @@ def list_command(as_json: JsonOption = False) -> None:
 
 @app.command("run")
 def run_command(
+    ctx: typer.Context,
     suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a folder in evals/suites/.")],
     *,
     mode: Annotated[
         Literal["extractive", "generative"] | None,
         typer.Option(help="Answer mode; default: what the chain definition says."),
     ] = None,
+    chain: Annotated[str | None, typer.Option(help="The chain to measure; default: LOCKGATE_CHAIN.")] = None,
     split: Annotated[Literal["dev", "test", "all"], typer.Option(help="Which half of the cases to ask.")] = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N cases of the split.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Cases asked at once.")] = 2,
@@ -66,15 +66,21 @@ def run_command(
 
     Exits with 1 when the suite is broken or nothing could be scored.
     """
+    from chains.definition import load_chain
     from chains.local import open_asker
-
     from evals.report import build_table, summary_lines, to_json, write_reports
     from evals.run import run_suite
     from evals.suite import load_suite
 
-    settings = load_settings()
+    settings = _settings(ctx)
     suite = load_suite(settings.project_dir, suite_name)
-    with open_asker(settings) as asker, _progress_bar() as progress:
+    definition = load_chain(settings.project_dir, chain or settings.chain)
+    facts = {
+        "chain": definition.name,
+        "model": settings.model or definition.model,
+        "lockgate": version("lockgate"),
+    }
+    with open_asker(settings, chain=chain, command="lockgate evals run") as asker, progress_bars() as progress:
         run = asyncio.run(
             run_suite(
                 suite,
@@ -85,7 +91,7 @@ def run_command(
                 limit=limit,
                 concurrency=concurrency,
                 progress=progress,
-                metadata={"chain": settings.chain, "model": asker.model, "lockgate": version("lockgate")},
+                metadata=facts,
             )
         )
     folder = out or settings.state_dir / "evals" / run.id
@@ -99,11 +105,16 @@ def run_command(
         console = Console()
         console.print(build_table(run))
         for line in summary_lines(run):
-            console.print(line, markup=False, highlight=False)
+            console.print(plain(line), markup=False, highlight=False)
     typer.echo(f"Reports: {json_path} and {html_path}", err=True)
     if not run.scored_anything:
         typer.echo(f"Nothing could be scored: all {len(run.rows)} cases failed.", err=True)
         raise typer.Exit(1)
+
+
+def _settings(ctx: typer.Context) -> Settings:
+    """The settings that the command line's root built, or our own when this app runs alone."""
+    return ctx.obj if isinstance(ctx.obj, Settings) else load_settings()
 
 
 def _record(settings: Settings, run: EvalRun) -> None:
@@ -121,7 +132,8 @@ def _record(settings: Settings, run: EvalRun) -> None:
         suite_hash=run.suite.hash,
         chain=str(run.metadata["chain"]),
         mode=run.mode,
-        model=str(run.metadata["model"]),
+        # Quoting needs no chat model, so an extractive run stands for every one of them.
+        model="" if run.mode == "extractive" else str(run.metadata["model"]),
         release="unreleased",
         snapshot=snapshots[0] if len(snapshots) == 1 else ",".join(snapshots),
         started_at=run.started_at,
@@ -132,20 +144,3 @@ def _record(settings: Settings, run: EvalRun) -> None:
     )
     with open_database(settings.database) as db:
         write_eval_run(db, record)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total or None)
-            bar.update(tasks[stage], completed=done, total=total or None)
-
-        yield report

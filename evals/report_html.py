@@ -28,7 +28,7 @@ th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(-
 th { color: var(--soft); font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bad { color: var(--bad); } .good { color: var(--good); } .soft { color: var(--soft); }
-td.text { min-width: 16rem; overflow-wrap: anywhere; white-space: pre-line; }
+td.text { min-width: 9rem; overflow-wrap: anywhere; white-space: pre-line; }
 svg { display: block; } svg .track { fill: var(--line); } svg .bar { fill: var(--bar); }
 svg .whisker { stroke: var(--whisker); stroke-width: 2; }
 """
@@ -132,7 +132,7 @@ def _abstention(run: EvalRun) -> str:
 
 def _cases(run: EvalRun) -> str:
     heads = "".join(
-        f"<th>{head}</th>" for head in ("case", "question", "reference", "answer", "cited", "first pages", "scores")
+        f"<th>{head}</th>" for head in ("case", "question", "reference", "answer", "cited", "first pages", "")
     )
     rows = "".join(_case(row) for row in run.rows)
     return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -148,10 +148,11 @@ def _case(row: CaseRow) -> str:
         shown = mark + escape(answer.text)
         cited = "\n".join(_page(f"[{c.number}] {c.path}", c.path in case.pages) for c in answer.citations)
     ranking = "\n".join(_page(page, page in case.pages) for page in (row.outcome.pages or ())[:5])
-    scores = "\n".join(
-        f"{escape(name)} {value:.2f}" if isinstance(value, float) else f"{escape(name)} -"
+    lines = "".join(
+        f"{escape(name)} {value:.2f}\n" if isinstance(value, float) else f"{escape(name)} -\n"
         for name, value in row.scores.items()
     )
+    scores = f"<details><summary>scores</summary>{lines}</details>"
     history = "".join(f"{turn.role}: {turn.content}\n" for turn in case.history)
     question = f'<span class="soft">{escape(history)}</span>{escape(case.question)}'
     reference = escape(case.reference) if case.answerable else '<span class="soft">unanswerable</span>'

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,9 +19,7 @@ from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRet
 
 
 class Opened(FakeAsker):
-    """What open_asker yields: asks and retrieves, and says which model it uses."""
-
-    model = "tiny-model"
+    """What open_asker yields: it asks and retrieves."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         super().__init__(answers)
@@ -36,18 +32,20 @@ class Opened(FakeAsker):
 @pytest.fixture
 def project(write_suite: WriteSuite, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_suite()
+    chains = folder / "chains" / "definitions"
+    chains.mkdir(parents=True)
+    (chains / "docs.yaml").write_text("name: docs\nmodel: tiny-model\n")
     monkeypatch.setenv("LOCKGATE_PROJECT", str(folder))
     return folder
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, asker: Opened) -> None:
     @contextmanager
-    def open_asker(settings: Settings) -> Iterator[Opened]:
+    def open_asker(settings: Settings, *, chain: str | None, command: str) -> Iterator[Opened]:
+        assert command == "lockgate evals run"
         yield asker
 
-    module = ModuleType("chains.local")
-    module.open_asker = open_asker  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "chains.local", module)
+    monkeypatch.setattr("chains.local.open_asker", open_asker)
 
 
 def run(*arguments: str) -> Any:
@@ -65,13 +63,29 @@ def test_prints_a_table_writes_reports_and_keeps_the_run(project: Path, monkeypa
     (folder,) = (state / "evals").iterdir()
     assert {path.name for path in folder.iterdir()} == {"report.json", "report.html"}
     with open_database(f"sqlite:///{state / 'lockgate.db'}") as db:
-        kept = latest_eval_run(db, "tiny", "docs", "extractive", "tiny-model")
+        kept = latest_eval_run(db, "tiny", "docs", "extractive", "")
     assert kept is not None
     assert kept.id == folder.name
     assert kept.snapshot == "snap-1"
     assert kept.aggregates["answer_score"] > 0
     rows = json.loads(ObjectStore(state / "objects").get(kept.rows_hash))
     assert [row["id"] for row in rows] == ["port", "follow", "moon", "price"]
+
+
+def test_a_generative_run_is_kept_for_its_model_and_an_extractive_one_for_all(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, Opened(GOOD_ANSWERS))
+    run("--mode", "generative")
+    with open_database(f"sqlite:///{project / '.lockgate' / 'lockgate.db'}") as db:
+        assert latest_eval_run(db, "tiny", "docs", "generative", "tiny-model") is not None
+        assert latest_eval_run(db, "tiny", "docs", "generative", "") is None
+
+
+def test_the_chain_that_was_asked_must_exist(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Opened(GOOD_ANSWERS))
+    with pytest.raises(NotFound, match="There is no chain 'other'"):
+        run("--chain", "other")
 
 
 def test_json_is_the_whole_run_on_stdout(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
