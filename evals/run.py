@@ -206,7 +206,9 @@ def mode_score(aggregates: Mapping[str, Any]) -> float | None:
 def _answer_score(rows: Sequence[CaseRow]) -> float | None:
     metric = METRICS["token_f1"]
     scored = [ScoredCase(row.outcome.case.answerable, metric.score(row.outcome)) for row in rows]
-    return aggregate(metric, scored).pessimistic
+    total = aggregate(metric, scored)
+    # A run in which nothing answered says nothing of a mode; as a zero it would make the other one look better.
+    return total.pessimistic if total.n else None
 
 
 def _aggregate_all(suite: Suite, rows: Sequence[CaseRow]) -> dict[str, Any]:

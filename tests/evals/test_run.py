@@ -152,7 +152,7 @@ async def test_when_everything_fails_nothing_is_scored(suite: Suite) -> None:
     run = await run_suite(suite, asker, FakeRetriever(dict.fromkeys(("Which port?",), broken)))
     assert not run.scored_anything
     assert metric(run, "token_f1")["value"] is None
-    assert mode_score(run.aggregates) == 0.0
+    assert mode_score(run.aggregates) is None
     json.loads(to_json(run))
 
 
