@@ -1,0 +1,202 @@
+"""The chat page: one conversation, each answer with the passages that it rests on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+from fastapi import FastAPI
+from nicegui import ui
+
+from lockgate.errors import LockgateError, Unavailable
+from lockgate.types import Answer, AskRequest, Finished, Message, Token
+from serving.console import icons
+from serving.console.elements import box, icon_button, set_attribute, words
+from serving.console.reply import Reply
+from serving.console.state import StatePill, describe
+from serving.failures import INTERNAL_MESSAGE
+from serving.metrics import Metrics
+from serving.ports import Backend
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+MAX_QUESTION = 20_000
+HISTORY_MESSAGES = 20
+REFRESH_SECONDS = 0.08
+"""How often a growing answer is drawn: each time it is rendered whole."""
+STATE_SECONDS = 2.0
+RECONNECT_SECONDS = 20.0
+"""Loading a model can keep the process busy for seconds; a page must not be forgotten for that."""
+START_SECONDS = 180.0
+
+
+def mount_console(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+    """Put the chat page at ``/``. NiceGUI takes every path that no route before it took."""
+    style = (FOLDER / "chat.css").read_text(encoding="utf-8")
+    script = (FOLDER / "chat.js").read_text(encoding="utf-8")
+
+    @ui.page("/", title="Lockgate")
+    def chat() -> None:
+        ui.add_head_html(f"<style>{style}</style>")
+        ui.add_body_html(f'<script type="module">{script}</script>')
+        ChatPage(backend, metrics).build()
+
+    ui.run_with(
+        app,
+        title="Lockgate",
+        favicon=icons.FAVICON,
+        dark=None,
+        language="en-US",
+        reconnect_timeout=RECONNECT_SECONDS,
+        binding_refresh_interval=None,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+
+
+class ChatPage:
+    """One open page: its conversation, and the answer being written, if any."""
+
+    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+        self._backend = backend
+        self._metrics = metrics
+        self._history: list[Message] = []
+        self._answering: asyncio.Task[None] | None = None
+
+    def build(self) -> None:
+        self._app = box("lg-app")
+        with self._app:
+            self._header()
+            with box("lg-scroll", "main").props("tabindex=0 aria-label=Conversation"), box("lg-column"):
+                self._log = box("lg-log").props('role=log aria-live=polite aria-label="Questions and answers"')
+            self._footer()
+        self._welcome()
+        client = ui.context.client
+        client.on_delete(self._stop)
+        ui.timer(STATE_SECONDS, self._refresh_state)
+
+    def _header(self) -> None:
+        with box("lg-header", "header"):
+            with box("lg-brand"):
+                icons.icon(icons.GATE)
+                words("Lockgate", tag="h1")
+            box("lg-grow")
+            self._state = StatePill(self._backend.readiness())
+            icon_button(icons.NEW, "New conversation").on("click", self._reset, args=[])
+            icon_button(icons.THEME, "Light or dark").on("click", js_handler="() => lockgate.toggleTheme()")
+
+    def _footer(self) -> None:
+        with box("lg-footer", "footer"):
+            with box("lg-composer"):
+                field = box("", "textarea").props('id=lg-field rows=1 aria-label="Your question" autocomplete=off')
+                set_attribute(field, "placeholder", "Ask your documents")
+                set_attribute(field, "maxlength", str(MAX_QUESTION))
+                field.on(
+                    "keydown",
+                    lambda event: self._send(event.args),
+                    js_handler="(event) => { const text = lockgate.wantsToSend(event); if (text) emit(text); }",
+                )
+                self._send_button = icon_button(icons.SEND, "Send", "lg-send").on(
+                    "click",
+                    lambda event: self._send(event.args),
+                    js_handler="() => { const text = lockgate.take(); if (text) emit(text); }",
+                )
+                self._stop_button = icon_button(icons.STOP, "Stop", "lg-send").on("click", self._stop, args=[])
+                self._stop_button.set_visibility(False)
+            with box("lg-hint"):
+                words("Answers quote your documents and name the page.", tag="span")
+                words(" Enter sends, Shift+Enter starts a new line.", "lg-keys", "span")
+
+    def _welcome(self) -> None:
+        with self._log, box("lg-welcome") as self._greeting:
+            icons.icon(icons.GATE)
+            words("Ask your documents", tag="h2")
+            words(
+                "Every answer quotes the passages it rests on. What they do not say, it says it does not know.", tag="p"
+            )
+
+    def _send(self, text: object) -> None:
+        """Called with what the browser emitted, which may be anything."""
+        if not isinstance(text, str) or not text.strip() or self._answering is not None:
+            return
+        self._greeting.delete() if not self._greeting.is_deleted else None
+        question = text.strip()[:MAX_QUESTION]
+        with self._log:
+            words(question, "lg-question")
+            reply = Reply(self._backend, self._metrics)
+        self._set_answering(True)
+        self._answering = asyncio.create_task(self._answer(question, reply))
+
+    async def _answer(self, question: str, reply: Reply) -> None:
+        try:
+            answer = await self._stream(question, reply)
+            if answer is not None:
+                self._history += [Message("user", question), Message("assistant", answer.text)]
+                del self._history[:-HISTORY_MESSAGES]
+        except asyncio.CancelledError:
+            reply.stop()
+        except LockgateError as error:
+            reply.fail(error.message, error.hint)
+        except Exception:
+            log.exception("The console could not answer.")
+            reply.fail(INTERNAL_MESSAGE)
+        finally:
+            self._answering = None
+            self._set_answering(False)
+
+    async def _stream(self, question: str, reply: Reply) -> Answer | None:
+        await self._until_ready(reply)
+        request = AskRequest(question, history=tuple(self._history))
+        answer: Answer | None = None
+        drawn = 0.0
+        events = self._metrics.observe(self._backend.asker().ask(request), door="console")
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Finished):
+                    answer = event.answer
+                elif isinstance(event, Token):
+                    reply.add(event.text)
+                    if time.monotonic() - drawn > REFRESH_SECONDS:
+                        reply.draw()
+                        drawn = time.monotonic()
+                        await asyncio.sleep(0)
+        if answer is not None:
+            reply.finish(answer)
+        return answer
+
+    async def _until_ready(self, reply: Reply) -> None:
+        """Wait for a server that is still starting; what cannot be waited for is raised by asking."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self._backend.asker()
+                return
+            except Unavailable:
+                readiness = await asyncio.to_thread(self._backend.readiness)
+                reply.wait_for(describe(readiness)[1])
+                await asyncio.sleep(0.5)
+
+    def _set_answering(self, answering: bool) -> None:
+        if self._app.is_deleted:
+            return
+        set_attribute(self._app, "data-answering", "yes" if answering else "no")
+        set_attribute(self._log, "aria-busy", "true" if answering else "false")
+        self._send_button.set_visibility(not answering)
+        self._stop_button.set_visibility(answering)
+
+    def _stop(self) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def _reset(self) -> None:
+        self._stop()
+        self._history.clear()
+        self._log.clear()
+        self._welcome()
+
+    async def _refresh_state(self) -> None:
+        self._state.show(await asyncio.to_thread(self._backend.readiness))
