@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.parsers.decoding import decode_html
 from ingestion.parsers.page import PageBuilder, Parsed, fenced, one_line, pipe_table
+from lockgate.errors import UserError
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -215,7 +216,7 @@ _AROUND_BREAK = re.compile(r" *\n[ \n]*")
 def parse(data: bytes, *, name: str) -> Parsed:
     """An HTML page. Raises UserError when ``data`` is not text."""
     builder = PageBuilder()
-    root = _tree(decode_html(data, name=name))
+    root = _tree(decode_html(data, name=name), name=name)
     title = ""
     if root is not None:
         title = one_line(root.findtext(".//title") or "")
@@ -226,30 +227,32 @@ def parse(data: bytes, *, name: str) -> Parsed:
     return builder.finish(name=name, title=title)
 
 
-def add_html(builder: PageBuilder, html: str) -> None:
+def add_html(builder: PageBuilder, html: str, *, name: str) -> None:
     """Add the blocks of an HTML fragment."""
-    root = _tree(html)
+    root = _tree(html, name=name)
     if root is not None:
         _Walk(builder).run(root)
 
 
-def html_lines(html: str) -> list[str]:
+def html_lines(html: str, *, name: str) -> list[str]:
     """The text of an HTML fragment, line by line."""
     builder = PageBuilder()
-    add_html(builder, html)
+    add_html(builder, html, name=name)
     return [line for block in builder.finish(name="fragment").blocks for line in block.text.split("\n")]
 
 
-def _tree(html: str) -> _Element | None:
+def _tree(html: str, *, name: str) -> _Element | None:
     from lxml import etree
 
-    # huge_tree lifts libxml2's depth limit, beyond which it would drop the rest of the page; the walk below does
-    # not recurse, and the size of the input is bounded by the caller.
+    # huge_tree raises libxml2's depth limit from 256 to 2,048 elements; it drops the page from there on.
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
     try:
-        return etree.fromstring(html.encode("utf-8", "replace"), parser)
+        root = etree.fromstring(html.encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError):
         return None  # nothing in it that could be a document, such as a lone comment
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        raise UserError(f"{name}: its HTML elements lie too deep within each other (over 2,000 levels).")
+    return root
 
 
 def _main_content(root: _Element) -> _Element:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 MAX_NESTING = 100
 """Lists and quotes within each other, in levels of markdown-it (a list counts two). Beyond it: read as plain text."""
 
-MAX_INLINE_CHARS = 50_000
-"""A longer paragraph is taken as it stands: inline markup can cost the square of the length."""
+MAX_INLINE_CHARS = 20_000
+MAX_BRACKETS = 500
+"""A paragraph with more of either is taken as it stands: inline markup can cost the square of the length, and open
+brackets the cube."""
 
 _ANCHOR_TAG = re.compile(r"<a\s[^>]*?\b(?:name|id)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _TAG_NAME = re.compile(r"</?([A-Za-z][\w.:-]*)")
@@ -65,7 +67,7 @@ def _parse(text: str, *, name: str, is_mdx: bool) -> Parsed:
         # markdown-it drops what lies deeper than its limit; plain text loses nothing.
         add_paragraphs(builder, body)
     else:
-        _Walk(tokens, builder, keep_placeholders=not is_mdx).run()
+        _Walk(tokens, builder, name=name, keep_placeholders=not is_mdx).run()
     return builder.finish(name=name)
 
 
@@ -82,14 +84,18 @@ def _markdown(is_mdx: bool) -> MarkdownIt:
 def _set_long_paragraphs_aside(state: StateCore) -> None:
     """Runs before markdown-it's inline parser, which looks at tokens of type ``inline`` only."""
     for token in state.tokens:
-        if token.type == "inline" and len(token.content) > MAX_INLINE_CHARS:
+        text = token.content
+        if token.type == "inline" and (
+            len(text) > MAX_INLINE_CHARS or text.count("[") - text.count("]") > MAX_BRACKETS
+        ):
             token.type = "long_paragraph"
 
 
 class _Walk:
     """Goes through markdown-it's flat token list once. Lists recurse, at most ``MAX_NESTING`` deep."""
 
-    def __init__(self, tokens: Sequence[Token], builder: PageBuilder, *, keep_placeholders: bool) -> None:
+    def __init__(self, tokens: Sequence[Token], builder: PageBuilder, *, name: str, keep_placeholders: bool) -> None:
+        self._name = name
         self._tokens = tokens
         self._builder = builder
         self._keep_placeholders = keep_placeholders
@@ -113,7 +119,7 @@ class _Walk:
                 case "fence" | "code_block":
                     self._builder.add("code", token.content.rstrip("\n"), language=_language(token))
                 case "html_block":
-                    add_html(self._builder, token.content)
+                    add_html(self._builder, token.content, name=self._name)
             self._at += 1
 
     def _heading(self, level: int) -> None:
@@ -162,7 +168,7 @@ class _Walk:
                 case "fence" | "code_block":
                     lines.extend(fenced(token.content, _language(token)))
                 case "html_block":
-                    lines.extend(html_lines(token.content))
+                    lines.extend(html_lines(token.content, name=self._name))
             self._at += 1
         self._at += 1
         return lines

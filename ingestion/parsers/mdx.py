@@ -11,7 +11,7 @@ MAX_FAILED_TAGS = 500
 # Each alternative consumes at least one character and none nests a repetition, so matching is linear.
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})(.*)$")
 _STATEMENT = re.compile(r"(?:import|export)\b(?=.*(?:\bfrom\b|[\"'{=(]|\bdefault\b))")
-_COMMENT = re.compile(r"\{/\*(?:(?!\*/).){0,10000}\*/\s*\}", re.DOTALL)
+_COMMENT_END = re.compile(r"\*/\s*\}")
 _BLANK_EXPRESSION = re.compile(r"\{\s*[\"'`]?\s{0,8}[\"'`]?\s*\}")
 _TAG_START = re.compile(r"`+|</?(?=[A-Z>])")
 _TAG_DELIMITER = re.compile(r"[\"'{}<>`]")
@@ -47,8 +47,17 @@ def strip(text: str) -> str:
 def _strip_prose(text: str) -> str:
     text = _without_statements(text)
     if "{" in text:
-        text = _BLANK_EXPRESSION.sub(" ", _COMMENT.sub("", text))
+        text = _BLANK_EXPRESSION.sub(" ", _without_comments(text))
     return _without_tags(text) if "<" in text else text
+
+
+def _without_comments(text: str) -> str:
+    pieces: list[str] = []
+    position = 0
+    while (start := text.find("{/*", position)) >= 0 and (end := _COMMENT_END.search(text, start)):
+        pieces.append(text[position:start])
+        position = end.end()
+    return "".join(pieces) + text[position:]
 
 
 def _without_statements(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 import threading
@@ -14,11 +15,14 @@ from ingestion.parsers.text import add_paragraphs
 
 if TYPE_CHECKING:
     from docutils import nodes
+    from docutils.frontend import Values
 
 MAX_PARAGRAPH_CHARS = 50_000
 """docutils' inline patterns can cost the square of a paragraph's length: a page with a longer one is read as text."""
 
 MAX_DIRECTIVE_DEPTH = 5
+MAX_DIRECTIVES = 2_000
+"""Each unknown directive costs a parse of its own: a page with more of them is read as text."""
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _ROLE = re.compile(r":([\w:+.-]+):`([^`]+)`")
@@ -94,17 +98,10 @@ def parse(data: bytes, *, name: str) -> Parsed:
 
 
 def _tree(text: str) -> nodes.document:
-    from docutils.frontend import get_default_settings
     from docutils.parsers.rst import Parser, roles
     from docutils.utils import new_document
 
-    settings = get_default_settings(Parser)
-    settings.file_insertion_enabled = False
-    settings.raw_enabled = False
-    settings.halt_level = settings.report_level = 5
-    settings.warning_stream = False
-    settings.syntax_highlight = "none"
-    document = new_document("page", settings)
+    document = new_document("page", _settings().copy())
     # docutils keeps the roles that a page defines in a global table, where the next page would find them.
     with _docutils_lock:
         try:
@@ -114,10 +111,25 @@ def _tree(text: str) -> nodes.document:
     return document
 
 
+@functools.cache
+def _settings() -> Values:
+    from docutils.frontend import get_default_settings
+    from docutils.parsers.rst import Parser
+
+    settings = get_default_settings(Parser)
+    settings.file_insertion_enabled = False
+    settings.raw_enabled = False
+    settings.halt_level = settings.report_level = 5
+    settings.warning_stream = False
+    settings.syntax_highlight = "none"
+    return settings
+
+
 class _Walk:
-    def __init__(self, builder: PageBuilder, *, depth: int = 0) -> None:
+    def __init__(self, builder: PageBuilder, *, depth: int = 0, budget: Iterator[int] | None = None) -> None:
         self._builder = builder
         self._depth = depth
+        self._budget = budget if budget is not None else iter(range(MAX_DIRECTIVES))
 
     def run(self, node: nodes.Element, *, level: int) -> None:
         """Add the blocks of what ``node`` holds; ``level`` is how many sections it lies in."""
@@ -208,7 +220,9 @@ class _Walk:
         if argument:
             self._builder.add("text", f"`{argument}`" if ":" in name else one_line("".join(_plain_roles(argument))))
         if body:
-            _Walk(self._builder, depth=self._depth + 1).run(_tree("\n".join(body)), level=level)
+            if next(self._budget, None) is None:
+                raise OverflowError("more unknown directives than a page has")
+            _Walk(self._builder, depth=self._depth + 1, budget=self._budget).run(_tree("\n".join(body)), level=level)
 
 
 def _kind(node: nodes.Node) -> str:
