@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import time
 from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING
@@ -15,9 +16,13 @@ from lockgate.errors import UserError
 from lockgate.types import BlockKind
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
+    from pypdf import PageObject, PdfReader
 
 MAX_PAGES = 10_000
+MAX_SECONDS = 600
+MAX_STREAM_BYTES = 20_000_000
+MAX_STREAM_TOKENS = 1_000_000
+"""Per content stream, unpacked. A dense page of text has about 10,000 tokens."""
 SHORT_LINE = 0.6
 HEADING_RATIO = 1.15
 """Text this much larger than the body is a heading."""
@@ -51,24 +56,24 @@ def parse(data: bytes, *, name: str) -> Parsed:
 
 def _read(data: bytes, *, name: str) -> tuple[list[list[Line]], str]:
     """(lines of each page, title of the document)."""
-    from pypdf import PdfReader
+    from pypdf import PdfReader, apply_configuration
 
     # pypdf logs what it repairs; to the reader of a sync report that is noise.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     at = "the beginning"
+    pages: list[list[Line]] = []
     try:
-        reader = PdfReader(io.BytesIO(data), strict=False)
-        _unlock(reader, name=name)
-        count = len(reader.pages)
-        if count > MAX_PAGES:
-            raise UserError(f"{name}: has {count} pages, the limit is {MAX_PAGES}.", hint="Split it.")
-        pages = []
-        for number, page in enumerate(reader.pages, start=1):
-            at = f"page {number}"
-            collector = LineCollector(number)
-            page.extract_text(visitor_text=collector.visit)
-            pages.append(collector.lines())
-        return pages, _title(reader)
+        with apply_configuration(
+            zlib_maximum_output_length=MAX_STREAM_BYTES, stream_parsing_work_maximum_count=MAX_STREAM_TOKENS
+        ):
+            reader = PdfReader(io.BytesIO(data), strict=False)
+            _unlock(reader, name=name)
+            for page in _pages(reader, name=name):
+                at = f"page {len(pages) + 1}"
+                collector = LineCollector(len(pages) + 1)
+                page.extract_text(visitor_text=collector.visit)
+                pages.append(collector.lines())
+            return pages, _title(reader)
     except UserError:
         raise
     except Exception as error:
@@ -77,6 +82,18 @@ def _read(data: bytes, *, name: str) -> tuple[list[list[Line]], str]:
         raise UserError(
             f"{name}: the PDF is broken at {at} ({reason}).", hint="Try to save or print it anew."
         ) from error
+
+
+def _pages(reader: PdfReader, *, name: str) -> Iterator[PageObject]:
+    """The pages, as long as the file keeps within its limits: a small file can name one huge page many times."""
+    count = len(reader.pages)
+    if count > MAX_PAGES:
+        raise UserError(f"{name}: has {count} pages, the limit is {MAX_PAGES}.", hint="Split it.")
+    deadline = time.monotonic() + MAX_SECONDS
+    for number, page in enumerate(reader.pages, start=1):
+        yield page
+        if time.monotonic() > deadline and number < count:
+            raise UserError(f"{name}: page {number} of {count} was reached after {MAX_SECONDS} s.", hint="Split it.")
 
 
 def _unlock(reader: PdfReader, *, name: str) -> None:
@@ -156,7 +173,7 @@ def _begins_group(previous: Line, line: Line, *, step: float, levels: dict[float
     if _LIST_ITEM.match(line.text):
         return True
     # A jump upwards is the next column, where a paragraph may go on.
-    return gap > step * 1.3 + 0.5 if gap > 0 else previous.text.endswith(_SENTENCE_END)
+    return gap > min(step * 1.3 + 0.5, 2.2 * line.size) if gap > 0 else previous.text.endswith(_SENTENCE_END)
 
 
 def _is_heading(group: list[Line], levels: dict[float, int]) -> bool:

@@ -53,9 +53,14 @@ _CODE_ROLES = frozenset(
         "type",
     }
 )
-_CODE_DIRECTIVES = frozenset({"code-block", "sourcecode", "prompt", "doctest", "testcode"})
-# Directives of Sphinx whose content is for the builder, not for the reader.
-_SILENT_DIRECTIVES = frozenset({"toctree", "index", "currentmodule", "module", "highlight", "tabularcolumns"})
+_CODE_DIRECTIVES = frozenset({"code", "code-block", "sourcecode", "prompt", "doctest", "testcode"})
+# What these hold is for the builder and not for the reader, or it comes from elsewhere.
+_SILENT_DIRECTIVES = frozenset(
+    {
+        *("toctree", "index", "currentmodule", "module", "highlight", "tabularcolumns", "only", "role", "default-role"),
+        *("include", "literalinclude", "raw", "csv-table", "math", "graphviz", "image", "meta", "class", "contents"),
+    }
+)
 _SKIPPED = frozenset(
     {
         "comment",
@@ -122,6 +127,7 @@ def _settings() -> Values:
     settings.halt_level = settings.report_level = 5
     settings.warning_stream = False
     settings.syntax_highlight = "none"
+    settings.line_length_limit = MAX_PARAGRAPH_CHARS  # docutils drops a page with a longer line, without a word
     return settings
 
 
@@ -203,10 +209,12 @@ class _Walk:
         self._builder.add("table", pipe_table(_rows(table)))
 
     def _directive(self, message: nodes.Node, level: int) -> None:
-        """Read what an unknown directive (Sphinx has many) holds; one that was refused is left out."""
+        """Read what docutils could not: directives and options of Sphinx, broken tables; files stay left out."""
         source = next((child.astext() for child in message.children if _kind(child) == "literal_block"), "")
         found = _DIRECTIVE.match(source)
-        if "Unknown directive type" not in message.astext() or not found or self._depth >= MAX_DIRECTIVE_DEPTH:
+        if not found:
+            self._builder.add("text", source.strip())
+        if not found or self._depth >= MAX_DIRECTIVE_DEPTH:
             return
         name, argument = found.group(1).lower(), found.group(2).strip()
         if name in _SILENT_DIRECTIVES or name.startswith("auto"):
