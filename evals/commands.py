@@ -105,7 +105,7 @@ def run_command(
         console = Console()
         console.print(build_table(run))
         for line in summary_lines(run):
-            console.print(plain(line), markup=False, highlight=False)
+            console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
     typer.echo(f"Reports: {json_path} and {html_path}", err=True)
     if not run.scored_anything:
         typer.echo(f"Nothing could be scored: all {len(run.rows)} cases failed.", err=True)
