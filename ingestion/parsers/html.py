@@ -365,7 +365,7 @@ class _Walk:
 
     def _heading(self, element: _Element, level: int) -> None:
         self._flush()
-        inner = element.xpath("string((.//*[@id]/@id | .//a[@name]/@name)[1])")
+        inner = element.xpath("string((.//a/@id | .//a/@name | .//span/@id)[1])")
         anchor = element.get("id") or str(inner) or self._section_anchor
         self._section_anchor = ""
         self._builder.heading(level, _visible_text(element), anchor=anchor)

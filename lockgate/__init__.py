@@ -1,0 +1,1 @@
+"""The Lockgate kernel: errors, types, ports, settings, models, store and telemetry."""
