@@ -1,0 +1,156 @@
+"""``lockgate doctor``: looks at everything a server needs, changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lockgate.errors import LockgateError, NotFound
+from lockgate.models.catalogue import MEGABYTE
+from lockgate.owner import find_owner
+from lockgate.settings import Settings
+from serving import plan
+
+TESTED_PYTHON = (3, 11)
+ENOUGH_MB = 1500
+PACKAGES = (
+    "lockgate", "torch", "transformers", "sentence-transformers", "langchain", "qdrant-edge-py", "qdrant-client",
+    "fastapi", "uvicorn", "nicegui", "sqlalchemy", "pydantic", "openai",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``ok`` is None for a fact that is neither good nor bad."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    hint: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every finding, in the order in which a start would meet them."""
+    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+        ("python", _python),
+        ("project", _project),
+        ("disk", _disk),
+        ("models", _models),
+        ("documents", _documents),
+        ("index", _index),
+        ("owner", _owner),
+        ("port", _port),
+    )
+    findings = []
+    for name, check in checks:
+        try:
+            findings.append(check(settings))
+        except LockgateError as error:
+            findings.append(Finding(name, False, error.message, error.hint))
+    return findings
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that matter for a report."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _python(_: Settings) -> Finding:
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    if sys.version_info[:2] == TESTED_PYTHON:
+        return Finding("python", True, name)
+    return Finding("python", False, f"{name} is not a tested version.", "Use Python 3.11.")
+
+
+def _project(settings: Settings) -> Finding:
+    state = settings.state_dir
+    existing = state if state.exists() else settings.project_dir
+    if not os.access(existing, os.W_OK):
+        return Finding("project", False, f"{existing} cannot be written.", "Check its owner, or set LOCKGATE_STATE.")
+    return Finding("project", True, f"{settings.project_dir}, state in {state}")
+
+
+def _disk(settings: Settings) -> Finding:
+    free = min(plan.free_bytes(settings.models_path), plan.free_bytes(settings.state_dir)) // MEGABYTE
+    detail = f"{free:,} MB free"
+    if free >= ENOUGH_MB:
+        return Finding("disk", True, detail)
+    return Finding("disk", False, detail, f"Models and a small index need about {ENOUGH_MB:,} MB.")
+
+
+def _models(settings: Settings) -> Finding:
+    missing = plan.missing_models(settings)
+    if missing:
+        names = " ".join(entry.name for entry in missing)
+        return Finding("models", False, f"not on this machine: {names}", f"Run: lockgate models pull {names}")
+    return Finding("models", True, ", ".join(entry.name for entry in plan.needed_models(settings)))
+
+
+def _documents(settings: Settings) -> Finding:
+    from ingestion.source import load_sources
+
+    try:
+        sources = load_sources(settings.project_dir)
+    except NotFound:
+        return Finding("documents", None, "no source files; folders are given by name: lockgate ingestion sync PATH")
+    roots = [source.root(settings.project_dir) for source in sources]
+    gone = [str(root) for root in roots if not root.is_dir()]
+    if gone:
+        return Finding("documents", False, f"no folder at {', '.join(gone)}", "Correct ingestion/sources/*.yaml.")
+    return Finding("documents", True, ", ".join(map(str, roots)))
+
+
+def _index(settings: Settings) -> Finding:
+    # Opening a database would create and migrate it; a doctor only looks.
+    if not settings.database_url and not (settings.state_dir / "lockgate.db").exists():
+        return Finding("index", None, "nothing is indexed yet", "Run: lockgate ingestion sync PATH")
+    from lockgate.store.database import open_database
+    from lockgate.store.snapshots import current_snapshot
+
+    with open_database(settings.database) as db:
+        record = current_snapshot(db)
+    if record is None:
+        return Finding("index", None, "nothing is indexed yet", "Run: lockgate ingestion sync PATH")
+    detail = f"snapshot {record.id[:12]} ({record.kind}), {record.documents} pages, {record.chunks} chunks"
+    return Finding("index", True, detail)
+
+
+def _owner(settings: Settings) -> Finding:
+    card = find_owner(settings.state_dir)
+    return Finding("owner", None, f"held by {card.describe()}" if card else "nobody has the index open")
+
+
+def _port(settings: Settings) -> Finding:
+    card = find_owner(settings.state_dir)
+    if card and card.url and card.url.endswith(f":{settings.port}"):
+        return Finding("port", True, f"{settings.port}, used by this project's server")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        reason = f"{settings.port} cannot be used: {error.strerror}"
+        return Finding("port", False, reason, "Take another one: LOCKGATE_PORT or --port.")
+    return Finding("port", True, f"{settings.port} is free")
+
+
+def as_json(findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "ok": all(finding.ok is not False for finding in findings),
+        "checks": [
+            {"name": finding.name, "ok": finding.ok, "detail": finding.detail, "hint": finding.hint}
+            for finding in findings
+        ],
+        "versions": versions(),
+    }

@@ -1,0 +1,152 @@
+"""Running the server: one owner, one port, the page first and everything heavy after it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from lockgate.errors import Conflict, Unavailable
+from lockgate.owner import acquire
+from lockgate.ports import Progress
+from lockgate.settings import Settings
+from serving.ports import Backend
+
+if TYPE_CHECKING:
+    import uvicorn
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 5
+POLL_SECONDS = 0.1
+Say = Callable[[str], None]
+
+
+def serve(
+    settings: Settings, *, command: str, say: Say, sync: str | None = None, progress: Progress | None = None
+) -> None:
+    """Serve until a signal ends it. ``say`` gets the lines a person waits for.
+
+    Raises Conflict when another process has the index or the port.
+    """
+    with _ended_by_signals(), acquire(settings.state_dir, command) as owner, listen(settings) as listener:
+        from serving.api import create_app
+        from serving.wiring import Application
+
+        owner.announce(f"http://{_bracketed(settings.host)}:{settings.port}")
+        application = Application(settings, owner)
+        server = _make_server(create_app(application, console=True))
+        starter = threading.Thread(
+            target=_start, args=(server, application, settings, say, sync, progress), name="lockgate-start", daemon=True
+        )
+        starter.start()
+        try:
+            server.run(sockets=[listener])
+        finally:
+            server.should_exit = True
+            application.close()
+
+
+@contextlib.contextmanager
+def listen(settings: Settings) -> Iterator[socket.socket]:
+    """The listening socket. Raises Conflict naming the port when it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"Port {settings.port} is in use by another program.",
+                hint="Take another one: --port 8001, or LOCKGATE_PORT.",
+            ) from None
+        raise Unavailable(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    with listener:
+        yield listener
+
+
+def address_of(settings: Settings) -> str:
+    """What to type into a browser."""
+    host = "localhost" if settings.host == "127.0.0.1" else settings.host
+    return f"http://{_bracketed(host)}:{settings.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _make_server(app: object) -> uvicorn.Server:
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            ws="websockets-sansio",
+            # X-Forwarded-For and its kin are for proxies; there is none in front of a loopback address.
+            proxy_headers=False,
+        )
+    )
+
+
+def _start(
+    server: uvicorn.Server,
+    application: Backend,
+    settings: Settings,
+    say: Say,
+    sync: str | None,
+    progress: Progress | None,
+) -> None:
+    """Wait for the page, then load what answers, then say so."""
+    from serving.wiring import Application
+
+    while not server.started and not server.should_exit:
+        time.sleep(POLL_SECONDS)
+    if server.should_exit:
+        return
+    address = address_of(settings)
+    say(f"The chat page is up: {address} (loading what answers)")
+    assert isinstance(application, Application)  # noqa: S101 - narrowed for the type checker
+    application.start(sync=sync, progress=progress)
+    announce_readiness(application, address, say, stopped=lambda: server.should_exit)
+
+
+def announce_readiness(application: Backend, address: str, say: Say, *, stopped: Callable[[], bool]) -> None:
+    """Say once that chat answers, and say each new thing that keeps it from it."""
+    said: set[str] = set()
+    while not stopped():
+        readiness = application.readiness()
+        if readiness.ready:
+            note = "" if readiness.indexing is None else f" (still indexing, {round(100 * readiness.indexing)} %)"
+            say(f"Lockgate is ready: {address}{note}")
+            return
+        for line in readiness.missing:
+            if line not in said:
+                said.add(line)
+                say(f"waiting: {line}")
+        time.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block like Ctrl-C does: through its ``finally`` clauses."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.info("Stopped.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
