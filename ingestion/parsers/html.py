@@ -207,6 +207,7 @@ _BLOCKS = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _DROPPED_ROLES = frozenset({"navigation", "search", "banner", "contentinfo", "complementary"})
+_PERMALINKS = frozenset({"#", "¶", "§", "🔗", "\uf0c1"})
 _LANGUAGE = re.compile(r"\b(?:language|lang|highlight|brush:)-?\s*([A-Za-z0-9+#.]+)")
 _SPACES = re.compile(r"[ \t\n\r\f\v\xa0]+")
 _SPACES_ONLY = re.compile(r" +")
@@ -424,8 +425,8 @@ def _is_dropped(element: _Element, tag: str, holds_title: set[_Element]) -> bool
         return element not in holds_title
     if tag in _DROPPED or element.get("role") in _DROPPED_ROLES:
         return True
-    if tag == "a" and "headerlink" in (element.get("class") or ""):
-        return True
+    if tag == "a" and (element.text or "").strip() in _PERMALINKS and (element.get("href") or "").startswith("#"):
+        return len(element) == 0
     return element.get("hidden") is not None or element.get("aria-hidden") == "true"
 
 

@@ -37,11 +37,12 @@ class PageBuilder:
     """Collects blocks in reading order.
 
     The first level-one heading is the page's title and stays out of heading paths, unless ``title`` is given and
-    says something else: then both are kept.
+    says something else: then both are kept. ``has_anchors`` is False for a format without named places.
     """
 
-    def __init__(self, *, title: str = "") -> None:
+    def __init__(self, *, title: str = "", has_anchors: bool = True) -> None:
         self.title = one_line(title)
+        self._has_anchors = has_anchors
         self.metadata: dict[str, str] = {}
         self._blocks: list[Block] = []
         self._path: list[tuple[int, str]] = []
@@ -55,7 +56,7 @@ class PageBuilder:
         text = one_line(text)[:MAX_HEADING_CHARS]
         if not text:
             return
-        self._anchor = anchor or self._unique_slug(text)
+        self._anchor = anchor or (self._unique_slug(text) if self._has_anchors else "")
         while self._path and self._path[-1][0] >= level:
             self._path.pop()
         if level == 1 and not self._seen_title:

@@ -123,7 +123,7 @@ def _title(reader: PdfReader) -> str:
 def _build(pages: list[list[Line]], *, title: str, name: str) -> Parsed:
     levels = _heading_levels(pages, body_size(pages))
     groups = list(_join_across_pages(_groups(pages, levels)))
-    builder = PageBuilder(title=title or _only_first_level(groups, levels) or title_from_name(name))
+    builder = PageBuilder(title=title or _only_first_level(groups, levels) or title_from_name(name), has_anchors=False)
     compounds = {found.lower() for page in pages for line in page for found in _HYPHENATED.findall(line.text)}
     items: list[str] = []
     for group, following in zip_longest(groups, groups[1:]):

@@ -20,6 +20,8 @@ FURNITURE_LINES = 2
 _MONOSPACED = re.compile(r"mono|courier|consol|menlo|typewriter|cmtt|fixed", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x01-\x08\x0b-\x1f\x7f\ufeff]")
 _DIGITS = re.compile(r"\d+")
+_PAGE_NUMBER = re.compile(r"[-–—\s]*(?:page\s)?(?:\d{1,5}|[ivxlc]{1,7})[-–—\s]*", re.IGNORECASE)
+_CONTENTS_LINE = re.compile(r"(?:\.[ \u00a0]?){5,}\s*(?:\d{1,5}|[ivxlc]{1,7})$")
 _SPACES = re.compile(r"[ \t\xa0]+")
 
 
@@ -122,7 +124,10 @@ def _in_reading_order(lines: list[Line]) -> list[Line]:
 
 
 def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
-    """The pages without headers, footers and page numbers: edge lines that recur, digits aside, on half the pages."""
+    """The pages without headers, footers, page numbers and lines of a table of contents.
+
+    Headers and footers are edge lines that recur, digits aside, on half the pages, and on three at least.
+    """
     if len(pages) < 3:
         return pages
     seen = Counter(key for page in pages for key in {_edge_key(line) for line in _edges(page)})
@@ -140,8 +145,9 @@ def _edge_key(line: Line) -> str:
 
 
 def _drop(page: list[Line], furniture: set[str]) -> list[Line]:
-    edges = {id(line) for line in _edges(page)}
-    return [line for line in page if id(line) not in edges or _edge_key(line) not in furniture]
+    dropped = {id(line) for line in _edges(page) if _edge_key(line) in furniture}
+    dropped |= {id(line) for line in (page[:1] + page[-1:]) if _PAGE_NUMBER.fullmatch(line.text)}
+    return [line for line in page if id(line) not in dropped and not _CONTENTS_LINE.search(line.text[-300:])]
 
 
 def body_size(pages: list[list[Line]]) -> float:

@@ -61,6 +61,11 @@ _SILENT_DIRECTIVES = frozenset(
         *("include", "literalinclude", "raw", "csv-table", "math", "graphviz", "image", "meta", "class", "contents"),
     }
 )
+_VERSION_NOTES = {
+    "versionadded": "New in version",
+    "versionchanged": "Changed in version",
+    "deprecated": "Deprecated since version",
+}
 _SKIPPED = frozenset(
     {
         "comment",
@@ -225,6 +230,7 @@ class _Walk:
         if name in _CODE_DIRECTIVES:
             self._builder.add("code", "\n".join(body).rstrip(), language=argument)
             return
+        argument = f"{_VERSION_NOTES[name]} {argument}" if name in _VERSION_NOTES else argument
         if argument:
             self._builder.add("text", f"`{argument}`" if ":" in name else one_line("".join(_plain_roles(argument))))
         if body:

@@ -91,18 +91,16 @@ def test_paragraphs_headings_code_and_pages_are_recovered() -> None:
             "The first paragraph is broken over lines by the margin and its hyphenation is undone, while a "
             "self-managed key stays self-managed as it is written elsewhere.",
             setup,
-            "setup",
             page=1,
         ),
         Block(
             "text",
             "A second paragraph follows after a gap and it runs on to the next page where it ends.",
             setup,
-            "setup",
             page=1,
         ),
-        Block("code", "def f():\n  return 1", setup, "setup", page=2),
-        Block("list", "1. First step\n2. Second step", setup, "setup", page=2),
+        Block("code", "def f():\n  return 1", setup, page=2),
+        Block("list", "1. First step\n2. Second step", setup, page=2),
     )
 
 
@@ -124,6 +122,15 @@ def test_recurring_headers_footers_and_page_numbers_are_dropped() -> None:
         (3, "Content of page three."),
         (4, "Content of page four."),
     ]
+
+
+def test_page_numbers_and_the_table_of_contents_are_dropped() -> None:
+    pages = [
+        [*lines("1 Setup . . . . . . . . . . . . 2", "2 Use ........ iv", top=700), *lines("i", top=20)],
+        [*lines("Text of the setup.", top=700), *lines("1", top=20)],
+        [*lines("Text of the use.", top=700), *lines("- 2 -", top=20)],
+    ]
+    assert [block.text for block in read(pdf(pages)).blocks] == ["Text of the setup.", "Text of the use."]
 
 
 def test_text_is_ordered_by_its_place_on_the_page() -> None:

@@ -101,7 +101,7 @@ def test_roles_and_directives_of_sphinx_are_read_as_their_text() -> None:
     )
     assert [block.text for block in parsed.blocks] == [
         "See the guide and `C`.",
-        "1.2",
+        "New in version 1.2",
         "It is new.",
         "`open(path)`",
         "Opens it.",
