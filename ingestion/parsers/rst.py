@@ -31,26 +31,8 @@ _DIRECTIVE = re.compile(r"\.\. +(?:\|[^|\n]*\| +)?([\w:+.-]+)::[ \t]*(.*)")
 _OPTION = re.compile(r":[\w-]+:")
 _CODE_ROLES = frozenset(
     {
-        "attr",
-        "class",
-        "cmd",
-        "code",
-        "command",
-        "const",
-        "data",
-        "envvar",
-        "exc",
-        "file",
-        "func",
-        "kbd",
-        "macro",
-        "meth",
-        "mod",
-        "obj",
-        "option",
-        "program",
-        "samp",
-        "type",
+        *("attr", "class", "cmd", "code", "command", "const", "data", "envvar", "exc", "file", "func", "kbd"),
+        *("macro", "meth", "mod", "obj", "option", "program", "samp", "type"),
     }
 )
 _CODE_DIRECTIVES = frozenset({"code", "code-block", "sourcecode", "prompt", "doctest", "testcode"})
