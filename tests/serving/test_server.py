@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from lockgate.errors import Conflict
+from lockgate.settings import Settings
+from serving.server import address_of, announce_readiness, listen
+from tests.serving.fakes import FakeBackend
+
+
+def settings(**changes: object) -> Settings:
+    return Settings(_env_file=None, **changes)  # type: ignore[call-arg,arg-type]
+
+
+def test_a_port_that_is_taken_is_named_with_the_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Conflict, match=f"{port} is in use.*--port"), listen(settings(port=port)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://localhost:8000"),
+        ("localhost", "http://localhost:8000"),
+        ("::1", "http://[::1]:8000"),
+    ],
+)
+def test_the_address_is_one_to_type_into_a_browser(host: str, address: str) -> None:
+    assert address_of(settings(host=host)) == address
+
+
+def test_each_thing_that_is_waited_for_is_said_once_and_then_that_it_is_ready() -> None:
+    backend = FakeBackend()
+    backend.not_ready("opening the index", "loading the model")
+    said: list[str] = []
+    rounds = iter(range(100))
+
+    def stopped() -> bool:
+        if next(rounds) == 3:
+            backend.state = FakeBackend().state
+        return False
+
+    announce_readiness(backend, "http://localhost:8000", said.append, stopped=stopped)
+    assert said == [
+        "waiting: opening the index",
+        "waiting: loading the model",
+        "Lockgate is ready: http://localhost:8000",
+    ]
+
+
+def test_a_server_that_stops_is_not_announced() -> None:
+    backend = FakeBackend()
+    said: list[str] = []
+    announce_readiness(backend, "x", said.append, stopped=lambda: True)
+    assert said == []
+
+
+def test_listening_frees_the_port_again(tmp_path: Path) -> None:
+    with listen(settings(port=18432)):
+        pass
+    with listen(settings(port=18432)):
+        pass

@@ -1,0 +1,212 @@
+"""The real parts behind the server, with a word-counting embedder and a model that only says that it is there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chains.assembly import ChatModels
+from lockgate.errors import Conflict, LockgateError, NotFound, Unavailable
+from lockgate.owner import acquire
+from lockgate.settings import Settings
+from lockgate.store.database import open_database
+from lockgate.store.feedback import get_feedback
+from lockgate.types import Answer, AskRequest, Finished
+from serving.wiring import Application
+from tests.ingestion.fakes import WordEmbedder, handle, quiet, settings_for, write_pages
+from tests.serving.fakes import wait_for
+
+PAGES = {
+    "keys.md": "# Keys\n\n## Rotation\n\nRotate a signing key with the rotate command every ninety days.\n",
+    "ports.md": "# Ports\n\nThe server listens on port 8000 unless told otherwise.\n",
+}
+
+
+class FakeGenerator:
+    def __init__(self) -> None:
+        self.loads = 0
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def load(self) -> None:
+        self.hold.wait(10)
+        self.loads += 1
+
+
+class FakeModel:
+    def __init__(self) -> None:
+        self.generator = FakeGenerator()
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    fake = FakeModel()
+    monkeypatch.setattr(ChatModels, "get", lambda self, name: fake)
+    return fake
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    write_pages(tmp_path / "docs", PAGES)
+    monkeypatch.setattr("ingestion.embedding.open_embedder", lambda settings: handle(WordEmbedder()))
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def application(project: Settings, model: FakeModel) -> Iterator[Application]:
+    with acquire(project.state_dir, "test") as owner:
+        application = Application(project, owner)
+        yield application
+        application.close()
+
+
+async def ask(application: Application, question: str) -> Answer:
+    events: list[Any] = [event async for event in application.asker().ask(AskRequest(question))]
+    assert isinstance(events[-1], Finished)
+    return events[-1].answer
+
+
+def docs_of(settings: Settings) -> str:
+    return str(settings.project_dir / "docs")
+
+
+async def test_from_start_to_a_cited_answer_and_a_vote_on_it(application: Application, project: Settings) -> None:
+    application.start(sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    answer = await ask(application, "How do I rotate a signing key?")
+    assert answer.citations[0].path == "keys.md"
+    application.write_feedback(answer.trace_id, "down", "No.")
+    with open_database(project.database) as db:
+        vote = get_feedback(db, answer.trace_id)
+    assert vote is not None
+    assert (vote.vote, vote.comment) == ("down", "No.")
+    assert application.readiness().documents == 2
+    assert application.retriever().retrieve("signing key", limit=1).passages[0].chunk.path == "keys.md"
+
+
+def test_before_the_start_everything_is_unavailable_and_says_why(application: Application) -> None:
+    for call in (application.asker, application.retriever, lambda: application.sync("", quiet)):
+        with pytest.raises(Unavailable, match="still starting"):
+            call()
+    readiness = application.readiness()
+    assert not readiness.ready
+    assert readiness.missing
+
+
+def test_without_documents_it_says_what_to_run(application: Application) -> None:
+    application.start()
+    assert wait_for(lambda: application.readiness().model_loaded, 30)
+    assert wait_for(
+        lambda: application.readiness().missing == ("nothing is indexed yet; run: lockgate ingestion sync PATH",)
+    )
+
+
+async def test_asking_with_nothing_indexed_names_the_command(application: Application) -> None:
+    application.start()
+    assert wait_for(lambda: application.readiness().model_loaded, 30)
+    with pytest.raises(NotFound, match="lockgate ingestion sync"):
+        await ask(application, "Anything?")
+
+
+async def test_questions_are_answered_while_the_chat_model_still_loads(
+    application: Application, project: Settings, model: FakeModel
+) -> None:
+    model.generator.hold.clear()
+    application.start(sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().snapshot is not None, 30)
+    assert wait_for(lambda: application.readiness().missing == ("loading the chat model",))
+    assert (await ask(application, "How do I rotate a signing key?")).citations
+    model.generator.hold.set()
+    assert wait_for(lambda: application.readiness().ready)
+
+
+def test_a_model_that_was_never_fetched_is_named_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(project=tmp_path, models_dir=tmp_path / "models", _env_file=None)  # type: ignore[call-arg]
+    with acquire(settings.state_dir, "test") as owner:
+        application = Application(settings, owner)
+        application.start()
+        try:
+            assert wait_for(lambda: "lockgate models pull" in " ".join(application.readiness().missing), 30)
+            with pytest.raises(Unavailable, match="not on this machine"):
+                application.asker()
+        finally:
+            application.close()
+
+
+def test_a_sync_that_fails_is_told_and_does_not_end_the_server(application: Application, project: Settings) -> None:
+    application.start(sync=str(project.project_dir / "nowhere"))
+    assert wait_for(lambda: any("nowhere" in line for line in application.readiness().missing), 30)
+    report = application.sync(docs_of(project), quiet)
+    assert isinstance(report, dict)
+    assert report["pages"] == 2
+    assert wait_for(lambda: application.readiness().ready)
+
+
+def test_a_source_can_be_named(application: Application, project: Settings) -> None:
+    folder = project.project_dir / "ingestion" / "sources"
+    folder.mkdir(parents=True)
+    (folder / "manual.yaml").write_text("name: manual\npath: docs\n")
+    application.start(sync="manual")
+    assert wait_for(lambda: application.readiness().documents == 2, 30)
+
+
+def test_two_syncs_at_once_conflict(application: Application, project: Settings) -> None:
+    application.start()
+    assert wait_for(lambda: application.readiness().model_loaded, 30)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(stage: str, done: int, total: int) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    first = threading.Thread(target=application.sync, args=(docs_of(project), slow))
+    first.start()
+    assert inside.wait(10)
+    assert application.readiness().indexing is not None
+    with pytest.raises(Unavailable, match="for the first time"):
+        application.asker()
+    with pytest.raises(Conflict, match="already running"):
+        application.sync(docs_of(project), quiet)
+    go_on.set()
+    first.join()
+    assert application.readiness().indexing is None
+
+
+def test_closing_stops_a_sync_at_its_next_step(project: Settings, model: FakeModel) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(stage: str, done: int, total: int) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    with acquire(project.state_dir, "test") as owner:
+        application = Application(project, owner)
+        application.start(sync=docs_of(project), progress=slow)
+        assert inside.wait(30)
+        closer = threading.Thread(target=application.close)
+        closer.start()
+        go_on.set()
+        closer.join(20)
+        assert not closer.is_alive()
+    with open_database(project.database) as db, acquire(project.state_dir, "next"):
+        assert db is not None
+
+
+def test_the_default_chain_is_the_first_model_and_an_unknown_one_is_not_found(
+    application: Application, project: Settings
+) -> None:
+    definitions = project.project_dir / "chains" / "definitions"
+    definitions.mkdir(parents=True)
+    (definitions / "aaa.yaml").write_text("name: aaa\n")
+    assert application.models() == ("docs", "aaa")
+    application.start(sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    assert application.asker("aaa") is not application.asker("docs")
+    with pytest.raises(LockgateError, match="aaa, docs"):
+        application.asker("zzz")
