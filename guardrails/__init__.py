@@ -1,0 +1,1 @@
+"""Policies and the checks that they run around a chain."""
