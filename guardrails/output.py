@@ -189,7 +189,9 @@ class OutputFilter:
             if text.endswith(" "):
                 keep = 1  # goes when a citation after it goes
             elif not self._brackets:
-                keep = max((n for n in range(1, _LONGEST) if text[-n:].lower() in _PREFIXES), default=0)
+                keep = max(
+                    (n for n in range(1, min(_LONGEST, len(text) + 1)) if text[-n:].lower() in _PREFIXES), default=0
+                )
         self._ready = [text[len(text) - keep :]] if keep else []
         return text[: len(text) - keep]
 
