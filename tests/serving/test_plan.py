@@ -11,7 +11,7 @@ from serving.plan import free_bytes, make_plan, needed_models, require_models
 
 def settings(project: Path, **changes: object) -> Settings:
     values = {"project": project, "models_dir": project / "models", **changes}
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg,arg-type]
+    return Settings(_env_file=None, **values)  # type: ignore[arg-type]
 
 
 def test_the_plan_says_what_is_downloaded_and_how_much_disk_is_free(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.serving.fakes import FakeBackend
 
 
 def settings(**changes: object) -> Settings:
-    return Settings(_env_file=None, **changes)  # type: ignore[call-arg,arg-type]
+    return Settings(_env_file=None, **changes)  # type: ignore[arg-type]
 
 
 def test_a_port_that_is_taken_is_named_with_the_option() -> None:

@@ -45,14 +45,14 @@ class FakeModel:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     fake = FakeModel()
-    monkeypatch.setattr(ChatModels, "get", lambda self, name: fake)
+    monkeypatch.setattr(ChatModels, "get", lambda _self, _name: fake)
     return fake
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     write_pages(tmp_path / "docs", PAGES)
-    monkeypatch.setattr("ingestion.embedding.open_embedder", lambda settings: handle(WordEmbedder()))
+    monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(WordEmbedder()))
     return settings_for(tmp_path)
 
 
@@ -89,9 +89,12 @@ async def test_from_start_to_a_cited_answer_and_a_vote_on_it(application: Applic
 
 
 def test_before_the_start_everything_is_unavailable_and_says_why(application: Application) -> None:
-    for call in (application.asker, application.retriever, lambda: application.sync("", quiet)):
-        with pytest.raises(Unavailable, match="still starting"):
-            call()
+    with pytest.raises(Unavailable, match="still starting"):
+        application.asker()
+    with pytest.raises(Unavailable, match="still starting"):
+        application.retriever()
+    with pytest.raises(Unavailable, match="still starting"):
+        application.sync("", quiet)
     readiness = application.readiness()
     assert not readiness.ready
     assert readiness.missing
@@ -100,9 +103,8 @@ def test_before_the_start_everything_is_unavailable_and_says_why(application: Ap
 def test_without_documents_it_says_what_to_run(application: Application) -> None:
     application.start()
     assert wait_for(lambda: application.readiness().model_loaded, 30)
-    assert wait_for(
-        lambda: application.readiness().missing == ("nothing is indexed yet; run: lockgate ingestion sync PATH",)
-    )
+    waits = ("nothing is indexed yet; run: lockgate ingestion sync PATH",)
+    assert wait_for(lambda: application.readiness().missing == waits)
 
 
 async def test_asking_with_nothing_indexed_names_the_command(application: Application) -> None:
@@ -127,7 +129,7 @@ async def test_questions_are_answered_while_the_chat_model_still_loads(
 def test_a_model_that_was_never_fetched_is_named_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(project=tmp_path, models_dir=tmp_path / "models", _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(project=tmp_path, models_dir=tmp_path / "models", _env_file=None)
     with acquire(settings.state_dir, "test") as owner:
         application = Application(settings, owner)
         application.start()
