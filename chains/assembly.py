@@ -6,12 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from guardrails.policy import load_policy
-
 from chains.chain import Chain, ChainParts
 from chains.chat_model import LocalChatModel, server_model
 from chains.definition import ChainDefinition, load_chain
 from chains.modes import better_mode
+from guardrails.policy import load_policy
 from ingestion.retriever import SnapshotRetriever
 from ingestion.service import IndexService, OpenSnapshot
 from lockgate.ports import Generator

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from guardrails.policy import Policy
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains import answers
@@ -18,6 +17,7 @@ from chains.condense import condense, follows_up
 from chains.definition import ChainDefinition, Relevance
 from chains.draft import TraceDraft
 from chains.extractive import Quote, choose_quotes, write_quotes
+from guardrails.policy import Policy
 from lockgate.errors import UserError
 from lockgate.store.database import Database
 from lockgate.store.traces import write_trace
@@ -222,6 +222,8 @@ class Chain:
                 if shown := guard.feed(citer.feed(piece)):
                     said.append(shown)
                     yield Token(shown)
+                if citer.repeats:
+                    break
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
         if rest := guard.feed(citer.finish()) + guard.finish():

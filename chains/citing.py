@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from chains.sentences import content_words, exact_parts
 from lockgate.types import Passage
 
+FEWEST_WORDS = 2
+"""A sentence of fewer content words ("The answer is:") says nothing that could be held or not."""
+
 WORDS_HELD = 0.8
 """Share of a sentence's content words that its passage must hold; the rest is grammar that the stop words missed."""
 
-_MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
-_OPEN_MARKER = re.compile(r"\s*\[[\d,\s]{0,12}$|\s+$")
-_END = re.compile(r"[.!?][\"')\]]*(?=\s)|\n")
+_TOKEN = re.compile(r"\s*\[(?P<numbers>\d{1,3}(?:\s*,\s*\d{1,3})*)\]|(?P<end>[.!?][\"')\]]*(?=\s)|\n)")
+_UNSETTLED = re.compile(r"(?:\s*\[[\d,\s]{0,12}|[.!?][\"')\]]*|\s+)$")
+"""What may become a marker or an end with the next piece: an open bracket, a full stop, blanks."""
 
 
 @dataclass(slots=True)
@@ -33,9 +36,11 @@ class SentenceCiter:
     cited: dict[int, int] = field(default_factory=dict)
     uncited: int = 0
     removed: int = 0
+    repeats: bool = False  # the last sentence was said before, word for word: a small model that loops
     _held: str = ""
     _sentence: str = ""
     _claimed: set[int] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
 
     def feed(self, piece: str) -> str:
         self._held += piece
@@ -45,44 +50,44 @@ class SentenceCiter:
         return "".join(self._release(final=True)).rstrip()
 
     def _release(self, *, final: bool) -> Iterator[str]:
-        text = self._take_markers(self._held)
-        self._held = ""
-        if not final and (held := _OPEN_MARKER.search(text)):
-            # What may become a marker, and the blank that a full stop needs to be an end, wait for the next piece.
-            self._held, text = text[held.start() :], text[: held.start()]
+        text = self._held
+        unsettled = None if final else _UNSETTLED.search(text)
+        limit = unsettled.start() if unsettled else len(text)
         start = 0
-        for end in _END.finditer(text + (self._held[:1] if self._held else "")):
-            stop = min(end.end(), len(text))
-            part = text[start:stop]
-            body = part.rstrip("\n")
-            self._sentence += body
-            yield body + self._mark() + part[len(body) :]
-            start = stop
-        rest = text[start:]
-        self._sentence += rest
-        yield rest
+        for token in _TOKEN.finditer(text):
+            if token.end() > limit:
+                break
+            yield self._say(text[start : token.start()])
+            if token["numbers"]:
+                self._claim(token["numbers"])
+            else:
+                yield self._say(token["end"].rstrip("\n")) + self._mark() + "\n" * token["end"].count("\n")
+            start = token.end()
+        yield self._say(text[start:limit])
+        self._held = text[limit:]
         if final:
             yield self._mark()
 
-    def _take_markers(self, text: str) -> str:
-        """Text without the model's own markers, whose numbers are claims about the sentence they follow."""
+    def _say(self, text: str) -> str:
+        self._sentence += text
+        return text
 
-        def claim(match: re.Match[str]) -> str:
-            for number in re.findall(r"\d+", match.group(1)):
-                place = int(number) - 1
-                if 0 <= place < len(self.passages):
-                    self._claimed.add(place)
-                else:
-                    self.removed += 1
-            return ""
-
-        return _MARKER.sub(claim, text)
+    def _claim(self, numbers: str) -> None:
+        """A marker of the model is a claim about the sentence that it stands in; it is shown only if it holds."""
+        for number in re.findall(r"\d+", numbers):
+            place = int(number) - 1
+            if 0 <= place < len(self.passages):
+                self._claimed.add(place)
+            else:
+                self.removed += 1
 
     def _mark(self) -> str:
         sentence, self._sentence = self._sentence.strip(), ""
         claimed, self._claimed = self._claimed, set()
-        if not content_words(sentence):
+        if len(content_words(sentence)) < FEWEST_WORDS:
             return ""
+        self.repeats = sentence in self._said
+        self._said.add(sentence)
         place = supporting_passage(sentence, self.passages, prefer=claimed)
         if place is None:
             self.uncited += 1

@@ -20,6 +20,7 @@ CANDIDATES = 48
 """Units that are compared by meaning; words choose them, so that the embedder's work is bounded."""
 
 FEWEST, MOST = 2, 4
+_FEWEST_WORDS = 2
 _CONTEXT_CHARACTERS = 160
 _LONGEST = 600
 """A longer unit (a big code block, say) is no sentence to quote; its neighbours are."""
@@ -55,7 +56,7 @@ def choose_quotes(
 
     Citation numbers count the passages in the order in which the answer first uses them.
     """
-    found = [unit for unit in units(list(passages)) if len(unit.text) <= _LONGEST]
+    found = [unit for unit in units(list(passages)) if len(unit.text) <= _LONGEST and not _only_leads_in(unit)]
     if not found:
         found = [Unit(0, 0, passages[0].chunk.text[:_LONGEST], "sentence")] if passages else []
     asked = content_words(question)
@@ -71,6 +72,11 @@ def choose_quotes(
     chosen.sort(key=lambda i: (found[i].passage, found[i].position))
     numbers: dict[int, int] = {}
     return [Quote(found[i], numbers.setdefault(found[i].passage, len(numbers) + 1), float(score[i])) for i in chosen]
+
+
+def _only_leads_in(unit: Unit) -> bool:
+    """A heading or the sentence before a list: it announces an answer and holds none."""
+    return unit.kind == "sentence" and (unit.text.endswith(":") or len(content_words(unit.text)) < _FEWEST_WORDS)
 
 
 def _overlap(asked: frozenset[str], unit: Unit, passages: Sequence[Passage]) -> float:

@@ -39,7 +39,7 @@ def open_asker(
     if handle := find_server(settings.state_dir):
         if snapshot or (chain and chain != settings.chain):
             raise UserError(
-                f"`{handle.command}` (process {handle.pid}) owns the index and answers from its own chain and snapshot.",
+                f"`{handle.command}` (process {handle.pid}) owns the index and asks its own chain and snapshot.",
                 hint="Stop it, or leave out --chain and --snapshot.",
             )
         yield LocalAsker(RemoteAsker(handle), RemoteRetriever(handle))

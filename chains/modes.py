@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from chains.definition import ChainDefinition
 from lockgate.store.database import Database
-from lockgate.store.eval_runs import latest_eval_run
+from lockgate.store.eval_runs import EvalRunRecord, recent_eval_runs
 from lockgate.types import AnswerMode
 
 SCORE = "answer_score"
@@ -14,15 +15,20 @@ SCORE = "answer_score"
 
 
 def better_mode(db: Database, definition: ChainDefinition, model: str) -> AnswerMode:
-    """Extractive, unless both modes have a score for this chain and model and generative's is higher."""
-    extractive = _score(db, definition, "extractive", "")
-    generative = _score(db, definition, "generative", model)
-    if extractive is None or generative is None or generative <= extractive:
+    """Extractive, unless the same suite has a score for both modes with this model and generative's is higher."""
+    generative = _scored(db, definition, "generative", model)
+    extractive = _scored(db, definition, "extractive", "")
+    if not generative or not extractive or generative[0].suite_hash != extractive[0].suite_hash:
         return "extractive"
-    return "generative"
+    return "generative" if generative[1] > extractive[1] else "extractive"
 
 
-def _score(db: Database, definition: ChainDefinition, mode: AnswerMode, model: str) -> float | None:
-    run: Any = latest_eval_run(db, definition.suite, definition.name, mode, model)
-    score = run.aggregates.get(SCORE) if run else None
-    return float(score) if isinstance(score, int | float) and score == score else None  # noqa: PLR0124 - NaN
+def _scored(
+    db: Database, definition: ChainDefinition, mode: AnswerMode, model: str
+) -> tuple[EvalRunRecord, float] | None:
+    """The newest run of that mode that has a score, and its score."""
+    for run in recent_eval_runs(db, definition.suite, definition.name, mode, model):
+        score: Any = run.aggregates.get(SCORE)
+        if isinstance(score, int | float) and math.isfinite(score):
+            return run, float(score)
+    return None

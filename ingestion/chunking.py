@@ -50,10 +50,13 @@ def chunk_document(document: Document, chunking: Chunking, count_tokens: CountTo
     title = document.title[:_HEAD_CHARACTERS]
     chunks: list[Chunk] = []
     seen: Counter[str] = Counter()
-    for heading, blocks in _sections(document.blocks, chunking, count_tokens):
-        head = " > ".join(dict.fromkeys((title, *heading)))
-        room = max(chunking.max_tokens - count_tokens([head])[0], chunking.max_tokens // 2)
-        pieces = list(_pieces(blocks, room, count_tokens))
+    count = _Counted(count_tokens)
+    sections = list(_sections(document.blocks, chunking, count))
+    heads = [" > ".join(dict.fromkeys((title, *heading))) for heading, _ in sections]
+    count(heads)
+    for (heading, blocks), head in zip(sections, heads, strict=True):
+        room = max(chunking.max_tokens - count([head])[0], chunking.max_tokens // 2)
+        pieces = list(_pieces(blocks, room, count))
         for group in _fill(pieces, room, chunking.min_tokens):
             text = "".join(p.joiner + p.text if i else p.text for i, p in enumerate(group)).strip("\n")
             first = group[0].block
@@ -76,6 +79,20 @@ def chunk_document(document: Document, chunking: Chunking, count_tokens: CountTo
             )
     counts = count_tokens([chunk.embed_text for chunk in chunks]) if chunks else []
     return [replace(chunk, tokens=tokens) for chunk, tokens in zip(chunks, counts, strict=True)]
+
+
+class _Counted:
+    """``count_tokens`` that counts no text of a page twice, and as many as possible in one call."""
+
+    def __init__(self, count_tokens: CountTokens) -> None:
+        self._count_tokens = count_tokens
+        self._known: dict[str, int] = {}
+
+    def __call__(self, texts: Sequence[str]) -> list[int]:
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            self._known.update(zip(new, self._count_tokens(new), strict=True))
+        return [self._known[text] for text in texts]
 
 
 def text_hash(chunk: Chunk) -> str:
@@ -104,6 +121,7 @@ def _sections(
     if len(groups) < 2:
         yield from groups
         return
+    count_tokens([block.text for block in blocks])
     sizes = [sum(count_tokens([block.text for block in group])) for _, group in groups]
     merged: list[tuple[tuple[str, ...], list[Block]]] = []
     merged_size = 0

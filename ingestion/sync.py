@@ -153,7 +153,7 @@ def _prepare_all(shop: Workshop, sources: Sequence[FolderSource], base: _Base, p
         def count(files: int, before: int = before) -> None:
             nonlocal done
             done = before + files
-            progress("read", done, max(total, done))
+            progress("read", done, total if done < total else 0)
 
         prepare(
             source,

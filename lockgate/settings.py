@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     def _loopback_only(cls, value: str) -> str:
         if value not in LOOPBACK_HOSTS:
             raise ValueError(
-                f"must be one of {', '.join(LOOPBACK_HOSTS)}: this version has no API keys, so it does not listen elsewhere"
+                f"must be one of {', '.join(LOOPBACK_HOSTS)}: without API keys this version listens nowhere else"
             )
         return value
 
@@ -85,7 +85,7 @@ def load_settings(**overrides: object) -> Settings:
     if not project.is_dir():
         raise UserError(f"LOCKGATE_PROJECT: {project} is not a folder.", hint="Point it at your project's folder.")
     try:
-        return Settings(_env_file=project / ".env", **given)  # type: ignore[call-arg,arg-type]
+        return Settings(_env_file=project / ".env", **given)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = []
         for item in error.errors():

@@ -33,18 +33,18 @@ class CausalModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self.name = name
         self.context_window = context_window
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device == "cuda" or has_fast_bfloat16() else torch.float32
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise Corrupt(f"{folder}: cannot be loaded as a chat model ({reason}).") from error
-        self._model = self._model.to(device).eval()
+        self._model: Any = model.to(device).eval()
         self._ends = _end_tokens(self._model, self._tokenizer)
 
     def generate(

@@ -35,13 +35,13 @@ class SentenceTransformerEmbedder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self.name = name
         self.digest = digest
         self.dimension = dimension
         self.max_tokens = max_tokens
         self._counter: TokenCounter = open_token_counter(folder, max_tokens=max_tokens)
-        self._model = SentenceTransformer(str(folder), local_files_only=True).eval()
+        self._model: Any = SentenceTransformer(str(folder), local_files_only=True).eval()
         self._model.max_seq_length = max_tokens
         self._tokenizer: Any = self._model.tokenizer
         self._plain = _is_plain_mean_pooling(self._model)

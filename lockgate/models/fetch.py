@@ -113,8 +113,7 @@ def ensure(entry: ModelEntry, models_path: Path, *, progress: Progress | None = 
     report: Progress = progress or (lambda _stage, _done, _total: None)
     if verify(entry, models_path).status == "ok":
         return model_folder(entry, models_path)
-    with disk_errors(models_path):
-        models_path.mkdir(parents=True, exist_ok=True)
+    _make_folder(models_path)
     with _locked(entry, models_path, report):
         # Whoever held the lock may have fetched it meanwhile.
         if verify(entry, models_path).status != "ok":
@@ -124,8 +123,16 @@ def ensure(entry: ModelEntry, models_path: Path, *, progress: Progress | None = 
     return model_folder(entry, models_path)
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise Unavailable(f"{path}: a file is in the way.", hint="Set LOCKGATE_MODELS_DIR to a folder.") from None
+
+
 def _fetch(entry: ModelEntry, models_path: Path, report: Progress) -> None:
-    failures: list[tuple[str, LockgateError]] = []
+    failures: list[LockgateError] = []
     for source in entry.sources:
         with _workspace(entry, models_path) as work:
             stage = f"{entry.name}: downloading ({source.label})"
@@ -134,12 +141,14 @@ def _fetch(entry: ModelEntry, models_path: Path, report: Progress) -> None:
             try:
                 with disk_errors(work), open_source(source, entry, work, counter) as parcel:
                     raw = _unpack(entry, parcel, work / "files", report)
-                _publish(entry, source.label, raw, models_path=models_path, work=work, report=report)
-                return
             except LockgateError as error:
                 if isinstance(error.__cause__, OSError):  # a full or read-only disk: no other source helps
                     raise
-                failures.append((source.label, error))
+                failures.append(error)
+                continue
+            # From here on the bytes are the right ones: another source could not do better.
+            _publish(entry, source.label, raw, models_path=models_path, work=work, report=report)
+            return
     raise _all_failed(entry, failures)
 
 
@@ -286,9 +295,8 @@ def _require_space(entry: ModelEntry, models_path: Path) -> None:
         )
 
 
-def _all_failed(entry: ModelEntry, failures: list[tuple[str, LockgateError]]) -> LockgateError:
+def _all_failed(entry: ModelEntry, errors: list[LockgateError]) -> LockgateError:
     """One error that tells every source's failure; its kind is the most serious one."""
-    errors = [error for _, error in failures]
     lines = "".join(f"\n  {error}" for error in errors)
     message = f"The model {entry.name} could not be fetched; nothing was kept.{lines}\n"
     if any(isinstance(error, Corrupt) for error in errors):

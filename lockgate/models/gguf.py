@@ -45,7 +45,10 @@ def convert(gguf: Path, folder: Path, *, dtype: str, work: Path, name: str, prog
             f"{name}: the conversion of {gguf.name} was killed (signal {-outcome.returncode}).",
             hint="It needs about eight times the file's size of memory; free some and try again.",
         )
-    raise Corrupt(f"{name}: {gguf.name} cannot be read as a GGUF model ({reason}).")
+    raise Corrupt(
+        f"{name}: {gguf.name} cannot be read as a GGUF model ({reason}).",
+        hint="Its SHA-256 is the catalogue's: the installed transformers and gguf may not know this kind of model.",
+    )
 
 
 def dequantise(gguf: Path, folder: Path, dtype: str) -> dict[str, str]:

@@ -70,17 +70,16 @@ def get_eval_run(db: Database, run_id: str) -> EvalRunRecord:
     return _record(row)
 
 
-def latest_eval_run(db: Database, suite: str, chain: str, mode: str, model: str) -> EvalRunRecord | None:
-    """The newest run of ``suite`` on that chain, mode and model; None when there is none."""
+def recent_eval_runs(db: Database, suite: str, chain: str, mode: str, model: str) -> list[EvalRunRecord]:
+    """The last twenty runs of ``suite`` on that chain, mode and model, newest first."""
     query = (
         select(EvalRun)
         .where(EvalRun.suite == suite, EvalRun.chain == chain, EvalRun.mode == mode, EvalRun.model == model)
         .order_by(EvalRun.started_at.desc(), EvalRun.id.desc())
-        .limit(1)
+        .limit(20)
     )
     with db.reading() as session:
-        row = session.scalars(query).first()
-    return None if row is None else _record(row)
+        return [_record(row) for row in session.scalars(query)]
 
 
 def list_eval_runs(db: Database, *, limit: int = 100) -> list[EvalRunRecord]:

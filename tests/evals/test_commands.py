@@ -13,7 +13,7 @@ from evals.commands import app
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
-from lockgate.store.eval_runs import latest_eval_run, list_eval_runs
+from lockgate.store.eval_runs import list_eval_runs, recent_eval_runs
 from lockgate.store.objects import ObjectStore
 from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRetriever, WriteSuite
 
@@ -63,7 +63,7 @@ def test_prints_a_table_writes_reports_and_keeps_the_run(project: Path, monkeypa
     (folder,) = (state / "evals").iterdir()
     assert {path.name for path in folder.iterdir()} == {"report.json", "report.html"}
     with open_database(f"sqlite:///{state / 'lockgate.db'}") as db:
-        kept = latest_eval_run(db, "tiny", "docs", "extractive", "")
+        [kept] = recent_eval_runs(db, "tiny", "docs", "extractive", "")
     assert kept is not None
     assert kept.id == folder.name
     assert kept.snapshot == "snap-1"
@@ -78,8 +78,8 @@ def test_a_generative_run_is_kept_for_its_model_and_an_extractive_one_for_all(
     serve(monkeypatch, Opened(GOOD_ANSWERS))
     run("--mode", "generative")
     with open_database(f"sqlite:///{project / '.lockgate' / 'lockgate.db'}") as db:
-        assert latest_eval_run(db, "tiny", "docs", "generative", "tiny-model") is not None
-        assert latest_eval_run(db, "tiny", "docs", "generative", "") is None
+        assert len(recent_eval_runs(db, "tiny", "docs", "generative", "tiny-model")) == 1
+        assert recent_eval_runs(db, "tiny", "docs", "generative", "") == []
 
 
 def test_the_chain_that_was_asked_must_exist(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,5 +159,5 @@ def test_edge_says_what_to_do_about_a_folder_it_cannot_open(tmp_path: Path) -> N
 
 
 def test_an_unreachable_server_is_named(unused_tcp_port: int) -> None:
-    with pytest.raises(Unavailable, match="QDRANT_URL.*does not answer"):
+    with pytest.raises(Unavailable, match=r"QDRANT_URL.*does not answer"):
         connect(f"http://127.0.0.1:{unused_tcp_port}", "")

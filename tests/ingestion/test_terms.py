@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.terms import B, K1, Lexicon, TermCounter, passage_weights
+from ingestion.terms import K1, B, Lexicon, TermCounter, passage_weights
 from lockgate.errors import Corrupt
 
 COUNTER = TermCounter()

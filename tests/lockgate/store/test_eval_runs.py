@@ -6,7 +6,7 @@ import pytest
 
 from lockgate.errors import Conflict, NotFound
 from lockgate.store.database import Database
-from lockgate.store.eval_runs import EvalRunRecord, get_eval_run, latest_eval_run, list_eval_runs, write_eval_run
+from lockgate.store.eval_runs import EvalRunRecord, get_eval_run, list_eval_runs, recent_eval_runs, write_eval_run
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,12 +35,13 @@ def test_gives_back_what_was_written(db: Database) -> None:
     assert get_eval_run(db, "a") == _run("a")
 
 
-def test_the_latest_run_is_of_that_suite_chain_mode_and_model(db: Database) -> None:
+def test_recent_runs_are_of_that_suite_chain_mode_and_model(db: Database) -> None:
     write_eval_run(db, _run("new", hours=2))
     write_eval_run(db, _run("old", hours=1))
     write_eval_run(db, _run("other", hours=3, mode="generative"))
-    assert latest_eval_run(db, "docs-smoke", "docs", "extractive", "") == _run("new", hours=2)
-    assert latest_eval_run(db, "docs-smoke", "docs", "extractive", "another-model") is None
+    runs = recent_eval_runs(db, "docs-smoke", "docs", "extractive", "")
+    assert runs == [_run("new", hours=2), _run("old", hours=1)]
+    assert recent_eval_runs(db, "docs-smoke", "docs", "extractive", "another-model") == []
     assert [run.id for run in list_eval_runs(db)] == ["other", "new", "old"]
     assert [run.id for run in list_eval_runs(db, limit=1)] == ["other"]
 
