@@ -34,6 +34,7 @@ def up(
 ) -> None:
     """Fetch what is missing, index the documents, serve chat: everything, with one command."""
     from lockgate.models.fetch import ensure
+    from lockgate.owner import acquire
     from serving.plan import make_plan
     from serving.server import listen, serve
 
@@ -41,13 +42,14 @@ def up(
     plan = make_plan(settings, docs)
     for line in plan.lines():
         _note(line)
+    # Who has the index or the port is told before a download, not after it.
+    acquire(settings.state_dir, "lockgate up").release()
     with listen(settings):
-        pass  # a port that is taken is told before a download, not after it
+        pass
     with progress_bars() as progress:
         for entry in plan.missing:
             ensure(entry, settings.models_path, progress=progress)
-    with progress_bars() as progress:
-        serve(settings, command="lockgate up", say=_say, sync=plan.sync, progress=progress)
+    serve(settings, command="lockgate up", say=_say, bars=progress_bars, sync=plan.sync)
 
 
 def serve(ctx: typer.Context, host: HostOption = None, port: PortOption = None) -> None:
@@ -57,7 +59,7 @@ def serve(ctx: typer.Context, host: HostOption = None, port: PortOption = None) 
 
     settings = _with_address(ctx.obj, host, port)
     require_models(settings)
-    server.serve(settings, command="lockgate serve", say=_say)
+    server.serve(settings, command="lockgate serve", say=_say, bars=progress_bars)
 
 
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from lockgate.errors import Conflict, Unavailable
 from lockgate.owner import acquire
-from lockgate.ports import Progress
 from lockgate.settings import Settings
 from serving.ports import Backend
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from serving.wiring import Application, Bars
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,8 @@ POLL_SECONDS = 0.1
 Say = Callable[[str], None]
 
 
-def serve(
-    settings: Settings, *, command: str, say: Say, sync: str | None = None, progress: Progress | None = None
-) -> None:
-    """Serve until a signal ends it. ``say`` gets the lines a person waits for.
+def serve(settings: Settings, *, command: str, say: Say, bars: Bars, sync: str | None = None) -> None:
+    """Serve until a signal ends it. ``say`` gets the lines a person waits for, ``bars`` show a sync's progress.
 
     Raises Conflict when another process has the index or the port.
     """
@@ -44,7 +43,7 @@ def serve(
         application = Application(settings, owner)
         server = _make_server(create_app(application, console=True))
         starter = threading.Thread(
-            target=_start, args=(server, application, settings, say, sync, progress), name="lockgate-start", daemon=True
+            target=_start, args=(server, application, settings, say, bars, sync), name="lockgate-start", daemon=True
         )
         starter.start()
         try:
@@ -100,39 +99,44 @@ def _make_server(app: object) -> uvicorn.Server:
 
 def _start(
     server: uvicorn.Server,
-    application: Backend,
+    application: Application,
     settings: Settings,
     say: Say,
+    bars: Bars,
     sync: str | None,
-    progress: Progress | None,
 ) -> None:
     """Wait for the page, then load what answers, then say so."""
-    from serving.wiring import Application
-
     while not server.started and not server.should_exit:
         time.sleep(POLL_SECONDS)
     if server.should_exit:
         return
     address = address_of(settings)
     say(f"The chat page is up: {address} (loading what answers)")
-    assert isinstance(application, Application)  # noqa: S101 - narrowed for the type checker
-    application.start(sync=sync, progress=progress)
+    application.start(sync=sync, bars=bars)
     announce_readiness(application, address, say, stopped=lambda: server.should_exit)
 
 
 def announce_readiness(application: Backend, address: str, say: Say, *, stopped: Callable[[], bool]) -> None:
-    """Say once that chat answers, and say each new thing that keeps it from it."""
+    """Say each thing that chat waits for, that it answers, and, if it did so before, that indexing is done."""
     said: set[str] = set()
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    told_early = False
     while not stopped():
         readiness = application.readiness()
-        if readiness.ready:
-            note = "" if readiness.indexing is None else f" (still indexing, {round(100 * readiness.indexing)} %)"
-            say(f"Lockgate is ready: {address}{note}")
+        if readiness.ready and readiness.indexing is not None and not told_early:
+            say(f"Lockgate is ready: {address} (still indexing, {round(100 * readiness.indexing)} %)")
+            told_early = True
+        elif readiness.ready and readiness.indexing is None:
+            done = f"Indexed: {readiness.documents:,} pages, {readiness.chunks:,} passages."
+            say(done if told_early else f"Lockgate is ready: {address}")
             return
         for line in readiness.missing:
-            if line not in said:
-                said.add(line)
-                say(f"waiting: {line}")
+            say_once(f"waiting: {line}")
         time.sleep(POLL_SECONDS)
 
 

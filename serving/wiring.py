@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,14 @@ log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 20.0
 """How long closing waits for a sync to reach a step at which it can stop."""
+
+
+Bars = Callable[[], AbstractContextManager[Progress]]
+"""Opened for as long as there is progress to show, such as ``lockgate.terminal.progress_bars``."""
+
+
+def _no_bars() -> AbstractContextManager[Progress]:
+    return contextlib.nullcontext(lambda _stage, _done, _total: None)
 
 
 class _Stopped(Exception):
@@ -58,9 +68,9 @@ class Application:
     def token(self) -> str:
         return self._owner.token
 
-    def start(self, *, sync: str | None = None, progress: Progress | None = None) -> None:
-        """Open everything in a thread. ``sync`` is then synced ("" is the project's sources), telling ``progress``."""
-        self._spawn("open", lambda: self._open(sync, progress))
+    def start(self, *, sync: str | None = None, bars: Bars = _no_bars) -> None:
+        """Open everything in a thread, then sync ``sync`` ("" is the project's sources) while ``bars`` are shown."""
+        self._spawn("open", lambda: self._open(sync, bars))
 
     def close(self) -> None:
         """Stop what runs, then close what is open. The lock is the caller's to release."""
@@ -147,12 +157,12 @@ class Application:
 
     # Opening, in the background
 
-    def _open(self, sync: str | None, progress: Progress | None) -> None:
+    def _open(self, sync: str | None, bars: Bars) -> None:
         try:
             service = self._open_index()
             if sync is not None:
                 # A first sync and the loading below take turns on the processor; both are needed before an answer.
-                self._spawn("sync", lambda: self._first_sync(sync, progress))
+                self._spawn("sync", lambda: self._first_sync(sync, bars))
             self._set_step("loading the chain")
             self._add_chain(self._settings.chain)
             self._set_step("loading the embedding model")
@@ -208,9 +218,10 @@ class Application:
         with self._lock:
             self._model_loaded = True
 
-    def _first_sync(self, source: str, progress: Progress | None) -> None:
+    def _first_sync(self, source: str, bars: Bars) -> None:
         try:
-            self.sync(source, progress or (lambda _stage, _done, _total: None))
+            with bars() as progress:
+                self.sync(source, progress)
         except _Stopped:
             pass
         except LockgateError as error:

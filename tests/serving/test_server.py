@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import socket
 from pathlib import Path
 
@@ -50,6 +51,24 @@ def test_each_thing_that_is_waited_for_is_said_once_and_then_that_it_is_ready() 
         "waiting: opening the index",
         "waiting: loading the model",
         "Lockgate is ready: http://localhost:8000",
+    ]
+
+
+def test_indexing_that_outlasts_the_start_is_told_when_it_is_done() -> None:
+    backend = FakeBackend()
+    backend.state = dataclasses.replace(backend.state, indexing=0.5)
+    said: list[str] = []
+    rounds = iter(range(100))
+
+    def stopped() -> bool:
+        if next(rounds) == 3:
+            backend.state = dataclasses.replace(backend.state, indexing=None)
+        return False
+
+    announce_readiness(backend, "http://localhost:8000", said.append, stopped=stopped)
+    assert said == [
+        "Lockgate is ready: http://localhost:8000 (still indexing, 50 %)",
+        "Indexed: 3 pages, 12 passages.",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_closing_stops_a_sync_at_its_next_step(project: Settings, model: FakeMod
 
     with acquire(project.state_dir, "test") as owner:
         application = Application(project, owner)
-        application.start(sync=docs_of(project), progress=slow)
+        application.start(sync=docs_of(project), bars=lambda: contextlib.nullcontext(slow))
         assert inside.wait(30)
         closer = threading.Thread(target=application.close)
         closer.start()
