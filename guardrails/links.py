@@ -14,6 +14,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WEB = re.compile(r"https?://([A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))(?::[0-9]{1,5})?(?=[/?#]|\Z)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029<>\"`\[\]{}|\\^]")
 BARE_URL = re.compile(r"(?:https?://|ftp://|(?<![A-Za-z0-9])www\.)[^\s<>\"`\[\]{}|\\^]*", re.IGNORECASE)
+_PREFIX = re.compile(r"https?://|ftp://|www\.", re.IGNORECASE)
 _TRAILING = ".,;:!?'*_~"
 
 
@@ -52,7 +53,8 @@ class LinkRules:
         if _UNSAFE.search(url):
             return False
         if _SCHEME.match(url) is None:
-            return not url.startswith("//")
+            # A second URL inside a relative one could be taken for a link of its own.
+            return not url.startswith("//") and "://" not in url
         if url[:7].lower() == "mailto:":
             return True
         web = _WEB.match(url)
@@ -79,5 +81,5 @@ def split_bare(text: str) -> tuple[str, str]:
 
 def prefix_of(url: str) -> str:
     """The "https://" or "www." that a bare URL begins with."""
-    scheme, separator, _ = url.partition("://")
-    return scheme + separator if separator else url[:4]
+    match = _PREFIX.match(url)
+    return match.group() if match else ""

@@ -111,6 +111,7 @@ def test_leaves_alone_what_is_harmless(text: str) -> None:
         ("go to https://evil.com/?q=secret.", "go to [link removed]."),
         ("(https://evil.com)", "([link removed])"),
         ("www.evil.com, ftp://ok.org/", "[link removed], [link removed]"),
+        ("www.evil.comhttp://", "[link removed]"),
         ("**https://evil.com**", "**[link removed]**"),
         ("`curl https://evil.com/x; ls`", "`curl [link removed]; ls`"),
         ("```\ncurl https://evil.com/x\n```", "```\ncurl [link removed]\n```"),
@@ -266,6 +267,7 @@ class _Page(HTMLParser):
         self.problems.append(data)
 
 
+_ALLOWED = re.compile(r"https://ok\.org/[^\s<>\"`\[\]{}|\\^]*")
 _EVIL = re.compile(r"(?:(?:https?|ftp)://|(?<![A-Za-z0-9])www\.)[^\s/<>\"`\[\]{}|\\^]*evil", re.IGNORECASE)
 
 
@@ -278,7 +280,8 @@ def _assert_harmless(text: str) -> None:
         page.close()
         assert page.problems == [], html
     # Nor where a viewer makes links of bare URLs; in code, too, as that begins and ends where the viewer says.
-    assert not _EVIL.search(text), text
+    # The path of an allowed URL may hold anything.
+    assert not _EVIL.search(_ALLOWED.sub("", text)), text
 
 
 @settings(max_examples=1500, deadline=None)
