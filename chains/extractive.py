@@ -124,9 +124,7 @@ def write_quotes(quotes: Sequence[Quote]) -> str:
             gap = " " if parts and parts[-1].startswith("\x00") else "\n\n" if parts else ""
             parts.append(f"\x00{gap}{text} {marker}")
         elif quote.unit.kind == "code":
-            fence = "~~~" if "```" in text else "```"
-            body = text if text.lstrip().startswith(("```", "~~~")) else f"{fence}\n{text}\n{fence}"
-            parts.append(f"\n\n{body}\n\n{marker}" if parts else f"{body}\n\n{marker}")
+            parts.append(f"\n\n{text}\n\n{marker}" if parts else f"{text}\n\n{marker}")
         elif quote.unit.kind == "row":
             cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
             parts.append(("\n" if parts else "") + f"- {' — '.join(cell for cell in cells if cell)} {marker}")

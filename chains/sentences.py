@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[`*]*[A-Z0-9`])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|no|fig|dr|mr|mrs|approx)\.$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_][\w'’-]*|\d[\d.,:/-]*\d|\d")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
+_FENCE = re.compile(r"^[ \t]*(`{3,})[^`\n]*\n.*?\n[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 STOP_WORDS = frozenset(
     """a about above after again all also an and any are as at be because been before being below between both but by
@@ -66,22 +67,29 @@ def split_sentences(text: str) -> list[str]:
 
 def _units(text: str) -> Iterator[tuple[str, str, str]]:
     lead_in = ""
+    start = 0
+    for fence in [*_FENCE.finditer(text), None]:
+        for kind, unit, context in _prose(text[start : fence.start() if fence else len(text)], lead_in):
+            yield kind, unit, context
+            lead_in = unit if kind == "sentence" else lead_in
+        if fence:
+            yield "code", textwrap.dedent(fence.group()), lead_in
+            start = fence.end()
+
+
+def _prose(text: str, lead_in: str) -> Iterator[tuple[str, str, str]]:
     for block in re.split(r"\n{2,}", text):
         lines = [line for line in block.split("\n") if line.strip()]
         if not lines:
             continue
-        if _FENCE.match(lines[0]):
-            yield "code", block.strip("\n"), lead_in
-        elif len(lines) > 1 and lines[0].lstrip().startswith("|"):
+        if len(lines) > 1 and lines[0].lstrip().startswith("|"):
             yield from _rows(lines)
         elif any(_LIST_ITEM.match(line) for line in lines):
             yield from _items(lines, lead_in)
-        elif _looks_like_code(lines):
-            yield "code", block.strip("\n"), lead_in
         else:
             sentences = split_sentences(" ".join(line.strip() for line in lines))
             yield from (("sentence", sentence, "") for sentence in sentences)
-            lead_in = sentences[-1] if sentences else ""
+            lead_in = sentences[-1] if sentences else lead_in
 
 
 def _rows(lines: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -105,12 +113,6 @@ def _items(lines: list[str], lead_in: str) -> Iterator[tuple[str, str, str]]:
 
 def _item(lines: list[str], context: str) -> tuple[str, str, str]:
     return "item", _LIST_ITEM.sub("", " ".join(lines)), context
-
-
-def _looks_like_code(lines: list[str]) -> bool:
-    """Lines of code rarely read as sentences: brackets, indents, no full stop at the end."""
-    marks = sum(bool(re.search(r"[{}<>=;$]|^\s{2,}|^\s*[-]{2}\w", line)) for line in lines)
-    return len(lines) > 1 and marks * 2 >= len(lines)
 
 
 @lru_cache(maxsize=4096)

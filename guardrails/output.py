@@ -604,7 +604,8 @@ def _would_join(before: str, after: str) -> bool:
         return False
     if last.isalnum() or last in "\"')]":
         return after not in ".,;?!)*_" or before[-2:].lower() == "ww"
-    return not (last in "(\"'" and after.isalnum())
+    opens_a_word = last in "(\"'" and (not before[-2:-1] or before[-2].isspace())
+    return not (opens_a_word and after.isalnum())
 
 
 def _before_url(text: str) -> int:

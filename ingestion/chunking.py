@@ -3,7 +3,7 @@
 A section (the blocks under one heading) is filled into chunks of at most ``max_tokens``; a chunk never spans two
 sections unless the section is a fragment too small to stand alone, which joins its neighbour under the same parent.
 Tables and code are cut only when they do not fit into one chunk: tables between rows with the header row repeated, code
-between lines.
+between lines. Code stands in fences with its language, so that what reads a passage later still knows that it is code.
 """
 
 from __future__ import annotations
@@ -143,10 +143,12 @@ def _sections(
 
 
 def _pieces(blocks: Sequence[Block], room: int, count_tokens: CountTokens) -> Iterator[_Piece]:
-    sizes = count_tokens([block.text for block in blocks])
-    for block, size in zip(blocks, sizes, strict=True):
+    texts = [_fenced(block.text, block) if block.kind == "code" else block.text for block in blocks]
+    for block, text, size in zip(blocks, texts, count_tokens(texts), strict=True):
         if size <= room:
-            yield _Piece(block.text, size, block, "\n\n")
+            yield _Piece(text, size, block, "\n\n")
+        elif block.kind == "code":
+            yield from _code_pieces(block, room, count_tokens)
         elif block.kind == "table":
             yield from _table_pieces(block, room, count_tokens)
         else:
@@ -178,6 +180,33 @@ def _table_pieces(block: Block, room: int, count_tokens: CountTokens) -> Iterato
         yield _Piece("\n".join(header + group), used, block, "\n\n")
 
 
+def _code_pieces(block: Block, room: int, count_tokens: CountTokens) -> Iterator[_Piece]:
+    """Groups of lines, each in fences of its own."""
+    room = max(room - count_tokens([_fenced("", block)])[0], room // 2)
+    group: list[_Piece] = []
+    used = 0
+    for piece in _line_pieces(block, room, count_tokens):
+        if group and used + piece.tokens > room:
+            yield _fenced_piece(group, block, count_tokens)
+            group, used = [], 0
+        group.append(piece)
+        used += piece.tokens
+    if group:
+        yield _fenced_piece(group, block, count_tokens)
+
+
+def _fenced_piece(group: Sequence[_Piece], block: Block, count_tokens: CountTokens) -> _Piece:
+    text = _fenced("\n".join(piece.text for piece in group), block)
+    return _Piece(text, count_tokens([text])[0], block, "\n\n")
+
+
+def _fenced(code: str, block: Block) -> str:
+    """In a fence longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", block.text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{block.language}\n{code}\n{fence}"
+
+
 def _line_pieces(block: Block, room: int, count_tokens: CountTokens) -> Iterator[_Piece]:
     """Lines of code and lists, sentences of text; what is still too long is cut between words."""
     if block.kind == "text":
@@ -188,9 +217,9 @@ def _line_pieces(block: Block, room: int, count_tokens: CountTokens) -> Iterator
     for unit, size in zip(units, count_tokens(units), strict=True):
         if not unit.strip():
             continue
-        parts = [(unit, size)] if size <= room else [(p, 0) for p in _split_long(unit, room, count_tokens)]
-        for part, known in parts:
-            yield _Piece(part, known or count_tokens([part])[0], block, "\n\n" if first else joiner)
+        parts = [unit] if size <= room else list(_split_long(unit, room, count_tokens))
+        for part in parts:
+            yield _Piece(part, count_tokens([part])[0], block, "\n\n" if first else joiner)
             first = False
 
 

@@ -45,7 +45,16 @@ def test_a_fragment_joins_its_sibling_and_keeps_its_heading_as_text() -> None:
 def test_code_that_fits_is_never_cut() -> None:
     code = "\n".join(f"step {i}" for i in range(15))
     chunks = chunk_document(page(Block("text", sentences(4)), Block("code", code)), SMALL, count)
-    assert any(code in chunk.text for chunk in chunks)
+    assert any(f"```\n{code}\n```" in chunk.text for chunk in chunks)
+
+
+def test_long_code_is_cut_between_lines_and_every_part_is_fenced() -> None:
+    code = "\n".join(f"run step number {i} of ```many``` steps" for i in range(40))
+    chunks = chunk_document(page(Block("code", code, language="sh")), SMALL, count)
+    assert len(chunks) > 1
+    assert all(chunk.text.startswith("````sh\n") and chunk.text.endswith("\n````") for chunk in chunks)
+    lines = [line for chunk in chunks for line in chunk.text.split("\n") if not line.startswith("````")]
+    assert "\n".join(lines) == code
 
 
 def test_a_long_table_is_cut_between_rows_and_each_part_has_the_header() -> None:

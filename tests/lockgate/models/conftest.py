@@ -104,7 +104,7 @@ def tiny_chat_model(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: An
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = tmp_path_factory.mktemp("tiny-chat")
     torch.manual_seed(0)
     end = byte_tokenizer.token_to_id("<|end|>")
@@ -121,7 +121,8 @@ def tiny_chat_model(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: An
         pad_token_id=end,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_tokenizer, eos_token="<|end|>", bos_token="<|start|>")
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(tokenizer_object=byte_tokenizer, eos_token="<|end|>", bos_token="<|start|>")
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     return folder

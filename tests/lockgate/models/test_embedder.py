@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
@@ -17,7 +18,13 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from lockgate.errors import Corrupt, NotFound, UserError
 from lockgate.models import embedder as module
-from lockgate.models.embedder import SentenceTransformerEmbedder, embedder_digest, length_batches, load_embedder
+from lockgate.models.embedder import (
+    SentenceTransformerEmbedder,
+    embedder_digest,
+    length_batches,
+    load_embedder,
+    one_core_pool,
+)
 from lockgate.settings import Settings
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{number}" for number in range(40))]
@@ -33,7 +40,8 @@ def build_folder(parent: Path, pooling: str) -> Path:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     plain = parent / f"plain-{pooling}"
-    PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    fast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     ).save_pretrained(plain)
     config = BertConfig(
@@ -144,6 +152,28 @@ def test_many_threads_get_their_own_vectors(embedder: SentenceTransformerEmbedde
     for thread in threads:
         thread.join(20)
     assert wrong == []
+
+
+def test_workers_use_one_core_each_and_leave_the_rest_as_it_was() -> None:
+    before = torch.get_num_threads()
+    pool = one_core_pool(3, 1)
+    later: list[int] = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join(5)
+    assert [pool.submit(torch.get_num_threads).result() for _ in range(3)] == [1, 1, 1]
+    assert (torch.get_num_threads(), later) == (before, [before])
+    pool.shutdown()
+
+
+def test_abandoned_job_gives_up_its_batches(
+    embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_TOKENS", 16)
+    batches = embedder.embed_batches(texts_of(300))
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert embedder.embed(["word1"]).shape == (1, DIMENSION)
 
 
 def test_dimension_other_than_the_catalogues_is_refused(folder: Path) -> None:

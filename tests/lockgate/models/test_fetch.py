@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 
 from lockgate.errors import Corrupt, NotFound, Unavailable
-from lockgate.models import fetch
 from lockgate.models.catalogue import ModelEntry, WheelSource
 from lockgate.models.fetch import MANIFEST, checked_path, ensure, local_path, read_manifest, verify
 from lockgate.models.process import Outcome
@@ -120,7 +120,7 @@ def test_disk_that_fills_up_stops_at_once_and_keeps_nothing(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetch.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     entry = make_entry(sources=[*make_entry().model_dump()["sources"], local(tmp_path)])
     with pytest.raises(Unavailable, match=r"disk is full"):
         ensure(entry, models, progress=lambda stage, _done, _total: stages.add(stage))
