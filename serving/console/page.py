@@ -115,9 +115,7 @@ class ChatPage:
         with self._log, box("lg-welcome") as self._greeting:
             icons.icon(icons.GATE)
             words("Ask your documents", tag="h2")
-            words(
-                "Every answer quotes the passages it rests on. What they do not say, it says it does not know.", tag="p"
-            )
+            words("Every answer quotes the passages it rests on. What they do not say, it does not claim.", tag="p")
 
     def _send(self, text: object) -> None:
         """Called with what the browser emitted, which may be anything."""
