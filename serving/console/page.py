@@ -121,7 +121,8 @@ class ChatPage:
         """Called with what the browser emitted, which may be anything."""
         if not isinstance(text, str) or not text.strip() or self._answering is not None:
             return
-        self._greeting.delete() if not self._greeting.is_deleted else None
+        if not self._greeting.is_deleted:
+            self._greeting.delete()
         question = text.strip()[:MAX_QUESTION]
         with self._log:
             words(question, "lg-question")
