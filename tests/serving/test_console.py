@@ -95,7 +95,7 @@ def test_a_question_is_answered_and_its_citation_opens_the_passage(
         assert piece in text
     assert "abc123" in text
     page.keyboard.press("Escape")
-    dialog.wait_for(state="hidden")
+    dialog.wait_for(state="detached")  # a closed dialog is gone, not only out of sight
     page.locator(".lg-answer [data-cite='1']").click()
     page.get_by_role("dialog", name="Source 1: Keys").wait_for()
     assert console[1].fake.asked[0].question == "How do I rotate a key?"
