@@ -144,7 +144,14 @@ def one_core_pool(workers: int, threads: int) -> ThreadPoolExecutor:
     import torch
 
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, "embed", initializer=torch.set_num_threads, initargs=(threads,))
+
+    def prepare() -> None:
+        # Asking first makes torch initialise this thread; it would else do so at the first operation, with the number
+        # that is put back below.
+        torch.get_num_threads()
+        torch.set_num_threads(threads)
+
+    pool = ThreadPoolExecutor(workers, "embed", initializer=prepare)
     # The number counts for the thread that sets it, but torch also remembers the last one set as everybody's: all
     # workers start now, held together by the barrier, and then that memory is put right again.
     together = threading.Barrier(workers)

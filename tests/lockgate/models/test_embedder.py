@@ -158,6 +158,7 @@ def cores_used() -> float:
     """Processor time of the process over that of this thread, while it multiplies matrices."""
     matrix = torch.ones(700, 700)
     torch.mm(matrix, matrix)
+    time.sleep(0.5)  # threads of earlier work spin for a while before they sleep
     whole, own = time.process_time(), time.thread_time()
     for _ in range(8):
         torch.mm(matrix, matrix)
@@ -228,7 +229,7 @@ def test_model_that_cannot_embed_or_was_not_fetched_is_told(tmp_path: Path) -> N
 def test_default_model_knows_what_belongs_together() -> None:
     embedder = load_embedder(Settings(), "all-minilm-l6-v2")
     question, near, far = embedder.embed(
-        ["How do I rotate a key?", "Replace credentials regularly.", "Bake the bread for an hour."]
+        ["How do I rotate a key?", "How often should access keys be rotated?", "Bake the bread for an hour."]
     )
     assert question @ near > question @ far + 0.1
     assert embedder.count_tokens(["Hello world"]) == [2]
