@@ -18,7 +18,8 @@ import numpy as np
 
 from evals.intervals import paired_difference
 from ingestion.embedding import open_embedder
-from ingestion.retriever import RetrievalOptions, SnapshotRetriever
+from ingestion.options import RetrievalOptions
+from ingestion.retriever import SnapshotRetriever
 from ingestion.service import IndexService
 from lockgate.settings import load_settings
 from lockgate.store.database import open_database

@@ -41,6 +41,15 @@ class ChatModels:
                     self._models[name] = LocalChatModel(generator=self._generator(name))
             return self._models[name]
 
+    def load(self, name: str) -> None:
+        """Load the model now, so that the first request does not wait; nothing to do for one behind a URL."""
+        self.get(name)
+        with self._lock:
+            generator = self._generators.get(name)
+        load: Callable[[], object] | None = getattr(generator, "load", None)
+        if load is not None:
+            load()
+
     def close(self) -> None:
         """Stop the in-process models' threads."""
         with self._lock:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lockgate.errors import LockgateError, UserError
-from lockgate.settings import Settings
+from lockgate.settings import settings_of
 from lockgate.terminal import plain
 from lockgate.types import Answer, AskRequest, Finished, Message, Token
 
@@ -39,7 +39,7 @@ def ask(
     """Answer one question, with citations."""
     from chains.local import open_asker
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     request = AskRequest(question=question, origin="cli", mode=mode)
     with open_asker(settings, chain=chain, snapshot=snapshot) as asker:
         answer = asyncio.run(_ask(asker, request, quiet=as_json))
@@ -54,7 +54,7 @@ def chat(ctx: typer.Context, mode: ModeOption = None, chain: ChainOption = None)
     """Hold a conversation. An empty line or Ctrl-D ends it."""
     from chains.local import open_asker
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     history: list[Message] = []
     with open_asker(settings, chain=chain, command="lockgate chains chat") as asker:
         typer.echo("Ask away; an empty line ends the conversation.", err=True)
@@ -75,7 +75,7 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """The chains of this project."""
     from chains.definition import list_chains, load_chain
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     chains = [load_chain(settings.project_dir, name) for name in list_chains(settings.project_dir)]
     if as_json:
         typer.echo(json.dumps([{"name": c.name, "description": c.description, "mode": c.mode} for c in chains]))
@@ -93,7 +93,7 @@ def show(
 
     from chains.definition import load_chain
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     body = load_chain(settings.project_dir, name).model_dump(mode="json")
     typer.echo(json.dumps(body, indent=2) if as_json else yaml.safe_dump(body, sort_keys=False).rstrip())
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ingestion.retriever import RetrievalOptions
+from ingestion.options import RetrievalOptions
 from lockgate.content import ContentModel, load_yaml
 from lockgate.errors import NotFound, UserError
 
@@ -22,9 +22,9 @@ class Relevance(ContentModel):
     Both measures are in [0, 1] and mean the same in every corpus, which a fused rank score does not.
     """
 
-    cosine_weight: float = Field(default=0.5, ge=0.0, le=1.0)
-    threshold: float = Field(default=0.5, ge=0.0, le=1.0)
-    bm25_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    cosine_weight: float = Field(default=0.65, ge=0.0, le=1.0)
+    threshold: float = Field(default=0.43, ge=0.0, le=1.0)
+    bm25_threshold: float = Field(default=0.4, ge=0.0, le=1.0)
 
 
 class Prompts(ContentModel):

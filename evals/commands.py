@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lockgate.settings import Settings, load_settings
+from lockgate.settings import Settings, settings_of
 from lockgate.terminal import plain, progress_bars
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def list_command(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the project's suites."""
     from evals.suite import describe_suite, list_suites
 
-    project = _settings(ctx).project_dir
+    project = settings_of(ctx.obj).project_dir
     suites = [describe_suite(project, name) for name in list_suites(project)]
     if as_json:
         typer.echo(json.dumps(suites, indent=2))
@@ -72,7 +72,7 @@ def run_command(
     from evals.run import run_suite
     from evals.suite import load_suite
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx.obj)
     suite = load_suite(settings.project_dir, suite_name)
     definition = load_chain(settings.project_dir, chain or settings.chain)
     facts = {
@@ -110,11 +110,6 @@ def run_command(
     if not run.scored_anything:
         typer.echo(f"Nothing could be scored: all {len(run.rows)} cases failed.", err=True)
         raise typer.Exit(1)
-
-
-def _settings(ctx: typer.Context) -> Settings:
-    """The settings that the command line's root built, or our own when this app runs alone."""
-    return ctx.obj if isinstance(ctx.obj, Settings) else load_settings()
 
 
 def _record(settings: Settings, run: EvalRun) -> None:

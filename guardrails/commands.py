@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lockgate.errors import PolicyRefused
-from lockgate.settings import load_settings
+from lockgate.settings import settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Policies and their checks: try one on a text.")
 
@@ -26,6 +26,7 @@ def _guardrails() -> None:
 
 @app.command()
 def check(
+    ctx: typer.Context,
     text: Annotated[str, typer.Argument(help="The text to check.")],
     stage: Annotated[Stage, typer.Option(help="Check it as a question or as an answer.")] = Stage.INPUT,
     policy: Annotated[str, typer.Option(help="The policy's name.")] = "default",
@@ -35,7 +36,7 @@ def check(
     """Print the text as the policy lets it through, and what was done to it; exit 1 when it is blocked."""
     from guardrails.policy import load_policy
 
-    loaded = load_policy(load_settings().project_dir, policy)
+    loaded = load_policy(settings_of(ctx.obj).project_dir, policy)
     passed, actions, refused = text, list[str](), ""
     if stage is Stage.INPUT:
         try:

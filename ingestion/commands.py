@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lockgate.settings import Settings
+from lockgate.settings import Settings, settings_of
 from lockgate.terminal import plain, progress_bars
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def sync(
     from lockgate.owner import find_server
     from lockgate.remote import remote_sync
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     if handle := find_server(settings.state_dir):
         with progress_bars() as progress:
             report = remote_sync(handle, str(path.expanduser().absolute()) if path else "", progress)
@@ -54,7 +54,7 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from lockgate.store.database import open_database
     from lockgate.store.snapshots import current_snapshot, last_sync
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
         record, sync_record = current_snapshot(db), last_sync(db)
     handle = find_server(settings.state_dir)
@@ -91,7 +91,7 @@ def snapshots(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from lockgate.store.database import open_database
     from lockgate.store.snapshots import current_snapshot, list_snapshots
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
         records, current = list_snapshots(db), current_snapshot(db)
     if as_json:
@@ -117,12 +117,13 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """What retrieval finds for a question, with the scores that decide."""
-    from ingestion.retriever import RetrievalOptions, SnapshotRetriever
+    from ingestion.options import RetrievalOptions
+    from ingestion.retriever import SnapshotRetriever
     from lockgate.errors import UserError
     from lockgate.owner import find_server
     from lockgate.remote import RemoteRetriever
 
-    settings: Settings = ctx.obj
+    settings = settings_of(ctx.obj)
     if handle := find_server(settings.state_dir):
         if snapshot:
             raise UserError(

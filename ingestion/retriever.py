@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from ingestion.index import Hit, HybridQuery, SparseVector
+from ingestion.options import RetrievalOptions
 from ingestion.service import IndexService, OpenSnapshot
-from lockgate.content import ContentModel
 from lockgate.types import Passage, Retrieval
-
-
-class RetrievalOptions(ContentModel):
-    """``dense_weight`` is the cosine's share of the fused score; ``candidates`` is how deep each arm looks."""
-
-    dense_weight: float = Field(default=0.3, ge=0.0, le=1.0)
-    candidates: int = Field(default=200, ge=1, le=10_000)
-    evidence: int = Field(default=5, ge=1, le=100, description="Passages in which the question's rare terms may stand.")
 
 
 class SnapshotRetriever:

@@ -109,16 +109,16 @@ class Lexicon:
         return (idf / max(float(idf.sum()) * (K1 + 1), 1e-9)).astype(np.float32)
 
     def rare_share(self, terms: Terms, passages: Sequence[Terms]) -> float:
-        """Share, by squared inverse document frequency, of the question's terms found in ``passages``; 0 if none."""
-        if not len(terms.ids):
-            return 0.0
-        # Squared: a term in every page says nothing, a rare one decides.
+        """The largest share of the question's terms, by squared inverse document frequency, that one passage holds.
+
+        One passage, because words scattered over several answer nothing; squared, because a term that stands in every
+        page says nothing and a rare one decides. 0 when the question has no terms.
+        """
         weights = self.idf(terms.ids).astype(np.float64) ** 2
-        found = (
-            np.isin(terms.ids, np.concatenate([p.ids for p in passages])) if passages else np.zeros(len(weights), bool)
-        )
         total = float(weights.sum())
-        return float(weights[found].sum()) / total if total else 0.0
+        if not total:
+            return 0.0
+        return max((float(weights[np.isin(terms.ids, passage.ids)].sum()) / total for passage in passages), default=0.0)
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()

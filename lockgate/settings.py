@@ -20,9 +20,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LOCKGATE_", env_file=".env", extra="ignore", frozen=True)
 
-    project: Path = Field(
-        default=Path(), description="The project folder; holds prompts/, chains/, docs/ and so on."
-    )
+    project: Path = Field(default=Path(), description="The project folder; holds prompts/, chains/, docs/ and so on.")
     state: Path | None = Field(default=None, description="Where state lives; default: <project>/.lockgate.")
     models_dir: Path | None = Field(
         default=None, description="Where model weights live; default: ~/.cache/lockgate/models."
@@ -73,6 +71,11 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir / 'lockgate.db'}"
+
+
+def settings_of(context: object) -> Settings:
+    """The settings that the command line's root put into its context; built here when a folder's app runs alone."""
+    return context if isinstance(context, Settings) else load_settings()
 
 
 def load_settings(**overrides: object) -> Settings:

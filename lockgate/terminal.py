@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import time
 from collections.abc import Iterator
 
 from lockgate.ports import Progress
@@ -20,53 +21,70 @@ def plain(text: str) -> str:
 
 
 @contextlib.contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """A Progress that draws a bar a stage on standard error, or a line every few seconds where that is no terminal."""
+def progress_bars(*, in_bytes: bool = False) -> Iterator[Progress]:
+    """A Progress that draws a bar a stage on standard error, or a line every few seconds where that is no terminal.
+
+    ``in_bytes`` says that what is counted are bytes, which are shown as MB.
+    """
     if sys.stderr.isatty():
-        with _bars() as progress:
+        with _bars(in_bytes) as progress:
             yield progress
     else:
-        yield _Lines()
+        yield _Lines(1_000_000 if in_bytes else 1, " MB" if in_bytes else "")
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Progress]:
+def _bars(in_bytes: bool) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
+                for task in tasks.values():
+                    bars.stop_task(task)
                 tasks[stage] = bars.add_task(plain(stage), total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)  # type: ignore[arg-type]
+            bars.update(tasks[stage], completed=done, total=total or None)
 
         yield report
 
 
 class _Lines:
-    """Progress for logs: the first and last report of a stage, and one every few seconds between."""
+    """Progress for logs: a line when a stage begins and ends, and one every few seconds between."""
 
-    EVERY = 5.0
+    EVERY = 2.0
 
-    def __init__(self) -> None:
+    def __init__(self, scale: int, unit: str) -> None:
+        self._scale, self._unit = scale, unit
         self._last: dict[str, float] = {}
+        self._ended: set[str] = set()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        import time
-
         now = time.monotonic()
-        finished = bool(total) and done >= total
-        if stage not in self._last or finished or now - self._last[stage] > self.EVERY:
-            self._last[stage] = now
-            share = f" of {total} ({100 * done // total} %)" if total else ""
-            print(f"{plain(stage)}: {done}{share}", file=sys.stderr, flush=True)  # noqa: T201 - this is the printer
+        ends = bool(total) and done >= total and stage not in self._ended
+        if stage in self._last and not ends and now - self._last[stage] < self.EVERY:
+            return
+        self._last[stage] = now
+        if ends:
+            self._ended.add(stage)
+        share = f" of {total // self._scale}{self._unit} ({100 * done // total} %)" if total else self._unit
+        sys.stderr.write(f"{plain(stage)}: {done // self._scale}{share}\n")
+        sys.stderr.flush()

@@ -81,8 +81,9 @@ class Passage:
 class Retrieval:
     """What retrieval found, best first.
 
-    ``cosine`` is the highest dense cosine; ``rare_share`` in [0, 1] is the share of the question's rare-term weight
-    found in the best passages. The relevance decision rests on those two, never on the fused score.
+    ``cosine`` is the highest dense cosine; ``rare_share`` in [0, 1] is the largest share of the question's
+    rare-term weight that one of the best passages holds. The relevance decision rests on those two, never on the fused
+    score.
     """
 
     question: str

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lockgate.settings import load_settings
+from lockgate.settings import settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Prompt files: list and show them.")
 
@@ -15,11 +15,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command("list")
-def list_prompts(as_json: Json = False) -> None:
+def list_prompts(ctx: typer.Context, as_json: Json = False) -> None:
     """List the prompts of the project and those that ship with Lockgate."""
     from prompts.collection import load_library
 
-    found = load_library(load_settings().project_dir).values()
+    found = load_library(settings_of(ctx.obj).project_dir).values()
     if as_json:
         typer.echo(json.dumps([_described(prompt) for prompt in found]))
         return
@@ -29,11 +29,13 @@ def list_prompts(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="The prompt's name.")], as_json: Json = False) -> None:
+def show(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="The prompt's name.")], as_json: Json = False
+) -> None:
     """Show one prompt: its file, version and text."""
     from prompts.collection import find_prompt
 
-    prompt = find_prompt(load_settings().project_dir, name)
+    prompt = find_prompt(settings_of(ctx.obj).project_dir, name)
     if as_json:
         typer.echo(json.dumps(_described(prompt) | {"text": prompt.text}))
         return

@@ -46,7 +46,7 @@ def up(
     acquire(settings.state_dir, "lockgate up").release()
     with listen(settings):
         pass
-    with progress_bars() as progress:
+    with progress_bars(in_bytes=True) as progress:
         for entry in plan.missing:
             ensure(entry, settings.models_path, progress=progress)
     serve(settings, command="lockgate up", say=_say, bars=progress_bars, sync=plan.sync)

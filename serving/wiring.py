@@ -211,10 +211,7 @@ class Application:
             models, name = self._models, self._model_name
         if models is None:
             return
-        # A model behind a URL has nothing to load here.
-        load: Callable[[], None] | None = getattr(getattr(models.get(name), "generator", None), "load", None)
-        if load is not None:
-            load()
+        models.load(name)
         with self._lock:
             self._model_loaded = True
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +14,8 @@ import typer
 from lockgate.errors import Corrupt, NotFound, UserError
 from lockgate.models.catalogue import MEGABYTE, Catalogue, ModelEntry, disk_bytes, download_bytes, load_catalogue
 from lockgate.models.fetch import VerifyResult, ensure, model_folder, verify
-from lockgate.ports import Progress
-from lockgate.settings import load_settings
+from lockgate.settings import settings_of
+from lockgate.terminal import progress_bars
 
 app = typer.Typer(help="Model weights: fetch, list and verify them.", no_args_is_help=True)
 
@@ -27,13 +24,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def pull(
+    ctx: typer.Context,
     names: Annotated[
         list[str] | None, typer.Argument(help="Models of the catalogue; default: the default ones.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every model of the catalogue.")] = False,
 ) -> None:
     """Fetch models and check their SHA-256. What is here and whole is not fetched again."""
-    settings = load_settings()
+    settings = settings_of(ctx.obj)
     catalogue = load_catalogue(settings.project_dir)
     if names and every:
         raise UserError("Give names or --all, not both.")
@@ -46,7 +44,7 @@ def pull_models(entries: Sequence[ModelEntry], models_path: Path) -> None:
     absent = [entry for entry in entries if not model_folder(entry, models_path).is_dir()]
     if absent:
         typer.echo(describe_download(absent, models_path), err=True)
-    with progress_bar() as progress:
+    with progress_bars(in_bytes=True) as progress:
         folders = [(entry.name, ensure(entry, models_path, progress=progress)) for entry in entries]
     for name, folder in folders:
         typer.echo(f"{name}\t{folder}")
@@ -64,34 +62,10 @@ def describe_download(entries: Sequence[ModelEntry], models_path: Path) -> str:
     )
 
 
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A ``Progress`` that draws one bar per stage on stderr; a plain line per stage where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield _line_per_stage()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                for task in tasks.values():
-                    bars.stop_task(task)
-                tasks[stage] = bars.add_task(stage, total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield report
-
-
 @app.command("list")
-def list_models(as_json: JsonOption = False) -> None:
+def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """The models of the catalogue and whether they are on this machine."""
-    settings = load_settings()
+    settings = settings_of(ctx.obj)
     rows = [_row(entry, settings.models_path) for entry in load_catalogue(settings.project_dir).models]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -103,11 +77,12 @@ def list_models(as_json: JsonOption = False) -> None:
 
 @app.command("verify")
 def verify_models(
+    ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Models of the catalogue; default: those fetched.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hash every file again and compare. Fails when a file differs, or a named model is not here."""
-    settings = load_settings()
+    settings = settings_of(ctx.obj)
     catalogue = load_catalogue(settings.project_dir)
     entries = _chosen(catalogue, names) if names else catalogue.models
     results = [verify(entry, settings.models_path) for entry in entries]
@@ -150,19 +125,3 @@ def _row(entry: ModelEntry, models_path: Path) -> dict[str, object]:
         "fetched": folder.is_dir(),
         "path": str(folder),
     }
-
-
-def _line_per_stage() -> Progress:
-    """For logs: a line when a stage begins, then its progress at most every two seconds."""
-    last, since = "", 0.0
-
-    def report(stage: str, done: int, total: int) -> None:
-        nonlocal last, since
-        now = time.monotonic()
-        begins = stage != last
-        if begins or now - since >= 2:
-            last, since = stage, now
-            share = f" {100 * done // total} %" if total and not begins else f" {done // MEGABYTE} MB" if done else ""
-            typer.echo(f"{stage}{share}", err=True)
-
-    return report

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lockgate.settings import load_settings
+from lockgate.settings import settings_of
 
 app = typer.Typer(no_args_is_help=True, help="The database that holds state: bring its schema up to date.")
 
@@ -19,12 +19,13 @@ def _db() -> None:
 
 @app.command()
 def upgrade(
+    ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Bring the database's schema to the one this version needs."""
     from lockgate.store import database
 
-    done = database.upgrade(load_settings().database)
+    done = database.upgrade(settings_of(ctx.obj).database)
     if as_json:
         typer.echo(json.dumps({"database": done.database, "from": done.before, "to": done.after}))
     elif done.before == done.after:

@@ -11,7 +11,18 @@ from chains.chat_model import LocalChatModel
 from chains.definition import ChainDefinition
 from guardrails.policy import load_policy
 from lockgate.store.database import Database
-from lockgate.types import AnswerEvent, AnswerMode, AskRequest, Chunk, Finished, Message, Passage, Retrieval, SnapshotKind, Token
+from lockgate.types import (
+    AnswerEvent,
+    AnswerMode,
+    AskRequest,
+    Chunk,
+    Finished,
+    Message,
+    Passage,
+    Retrieval,
+    SnapshotKind,
+    Token,
+)
 from prompts.collection import find_prompt
 from tests.ingestion.fakes import WordEmbedder
 

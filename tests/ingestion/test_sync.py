@@ -9,7 +9,8 @@ import pytest
 import ingestion.sync
 from ingestion.chunking import Chunking
 from ingestion.index import point_id
-from ingestion.retriever import RetrievalOptions, SnapshotRetriever
+from ingestion.options import RetrievalOptions
+from ingestion.retriever import SnapshotRetriever
 from ingestion.service import IndexService
 from ingestion.source import folder_source
 from lockgate.errors import Conflict, NotFound, UserError
