@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lockgate.settings import Settings, settings_of
-from lockgate.terminal import plain, progress_bars
+from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
     from ingestion.service import IndexService
@@ -43,7 +42,7 @@ def sync(
     else:
         with _open(settings, "lockgate ingestion sync") as (service, _), progress_bars() as progress:
             report = service.sync(path, progress).to_json()
-    typer.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else _describe(report))
+    typer.echo(json_text(report) if as_json else _describe(report))
 
 
 @app.command()
@@ -70,7 +69,7 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "owner": owner.describe() if owner else None,
     }
     if as_json:
-        typer.echo(json.dumps(body, indent=2))
+        typer.echo(json_text(body))
         return
     if record is None:
         typer.echo("Nothing is indexed yet. Run: lockgate ingestion sync PATH")
@@ -82,7 +81,7 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     if body["indexing"] is not None:
         typer.echo(f"Still indexing: {100 * body['indexing']:.0f} %.")
     if owner:
-        typer.echo(f"The index is open in {owner.describe()}.")
+        typer.echo(plain(f"The index is open in {owner.describe()}."))
 
 
 @app.command()
@@ -96,16 +95,44 @@ def snapshots(ctx: typer.Context, as_json: JsonOption = False) -> None:
         records, current = list_snapshots(db), current_snapshot(db)
     if as_json:
         rows = [asdict(r) | {"created_at": r.created_at.isoformat(), "current": r == current} for r in records]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json_text(rows))
         return
     if not records:
         typer.echo("Nothing is indexed yet. Run: lockgate ingestion sync PATH")
     for record in records:
         mark = "*" if current and record.seq == current.seq else " "
+        pin = "  pinned" if record.pinned else ""
         typer.echo(
             f"{mark} {record.id[:12]}  {record.kind:<6}  {record.documents:>6} pages  {record.chunks:>7} chunks  "
-            f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC"
+            f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC{pin}"
         )
+
+
+SnapshotName = Annotated[str, typer.Argument(help="A snapshot, by id or at least six of its first characters.")]
+
+
+@app.command()
+def pin(ctx: typer.Context, snapshot: SnapshotName) -> None:
+    """Keep a snapshot, however many newer ones there are."""
+    _set_pinned(ctx, snapshot, True)
+
+
+@app.command()
+def unpin(ctx: typer.Context, snapshot: SnapshotName) -> None:
+    """Let a snapshot go when five newer ones are there."""
+    _set_pinned(ctx, snapshot, False)
+
+
+def _set_pinned(ctx: typer.Context, name: str, pinned: bool) -> None:
+    from lockgate.errors import NotFound
+    from lockgate.store.database import open_database
+    from lockgate.store.snapshots import set_pinned
+
+    with open_database(settings_of(ctx.obj).database) as db:
+        record = set_pinned(db, name, pinned)
+    if record is None:
+        raise NotFound(f"There is no snapshot {name!r}.", hint="See: lockgate ingestion snapshots")
+    typer.echo(f"{record.id[:12]} is {'pinned' if pinned else 'not pinned'}.")
 
 
 @app.command()
@@ -136,7 +163,7 @@ def search(
             opened = service.open_snapshot(snapshot) if snapshot else None
             found = SnapshotRetriever(service, RetrievalOptions(), snapshot=opened).retrieve(question, limit=limit)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        typer.echo(json_text(asdict(found)))
         return
     cosine = f"{found.cosine:.3f}" if found.cosine is not None else "none (BM25 only)"
     typer.echo(f"snapshot {found.snapshot[:12]}  cosine {cosine}  rare terms found {found.rare_share:.2f}\n")

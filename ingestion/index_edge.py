@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from ingestion.index import BM25, DENSE, OPEN, Hit, HybridQuery, IndexPoint, from_payload, point_id, to_payload
 from lockgate.atomic import disk_errors
-from lockgate.errors import Corrupt
+from lockgate.errors import Corrupt, Unavailable
 from lockgate.types import Chunk
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class EdgeIndex:
         )
 
     def _load(self, path: Path) -> Any:
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable(f"{path}: the index cannot be opened: no permission.", hint="Check the folder's owner.")
         try:
             return self._edge.EdgeShard.load(str(path))
         except Exception as error:
             raise Corrupt(
                 f"{path}: the index cannot be opened ({error}).",
-                hint="Move that folder away and run: lockgate ingestion sync (vectors are kept and reused)",
+                hint="Run: lockgate ingestion sync (it writes the index anew from the kept vectors)",
             ) from error
 
     def upsert(self, points: Sequence[IndexPoint]) -> None:

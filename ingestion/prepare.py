@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingestion.chunking import Chunking, CountTokens, chunk_document
@@ -17,7 +17,7 @@ from lockgate.store.snapshots import PageRecord
 from lockgate.types import Chunk, Document
 
 _RACY_NS = 2_000_000_000
-"""A file as young as this when it was last read may have changed within one tick of the clock: read it again."""
+"""A file as young as this when it is read may change again within the same tick of its clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def prepare(
 ) -> None:
     """Read one source. ``known`` are the pages of the snapshot before, by path; ``progress`` gets files done.
 
-    A file whose size and time are those of last time is not opened. A file that cannot be read or parsed is set aside
+    A file whose size and time are those of last time is not opened; one that was young when it was read keeps no time,
+    and is read once more. A file that cannot be read or parsed is set aside
     with its reason; the others go on. Raises NotFound or UserError when the folder itself is missing or empty.
     """
     versions: dict[str, str] = {page.version: page.path for page in known.values()}
@@ -71,7 +72,7 @@ def prepare(
         if isinstance(item, Rejected):
             into.rejected.append((source.name, item.path, item.reason))
         else:
-            _prepare_file(item, source, root, known.get(item.path), chunking, count_tokens, into, versions)
+            _prepare_file(item, source, root, known.get(item.path), chunking, count_tokens, max_bytes, into, versions)
         progress(done)
 
 
@@ -86,19 +87,19 @@ def _prepare_file(
     before: PageRecord | None,
     chunking: Chunking,
     count_tokens: CountTokens,
+    max_bytes: int,
     into: Preparation,
     versions: dict[str, str],
 ) -> None:
-    young = time.time_ns() - entry.mtime_ns < _RACY_NS
-    if before and (before.size, before.mtime_ns) == (entry.size, entry.mtime_ns) and not young:
+    if before and (before.size, before.mtime_ns) == (entry.size, entry.mtime_ns):
         into.unchanged.append(before)
         return
     try:
-        data = read_entry(root, entry)
+        data = read_entry(root, entry, max_bytes=max_bytes)
         version = content_version(data)
         if before and before.version == version:
             into.unchanged.append(before)
-            into.touched.append(_with_stat(before, entry))
+            into.touched.append(replace(before, size=entry.size, mtime_ns=_trusted_time(entry)))
             return
         document = parse_document(data, source=source.name, path=entry.path, version=version)
         chunks = chunk_document(document, chunking, count_tokens)
@@ -121,20 +122,11 @@ def _page(document: Document, entry: FileEntry, chunks: list[Chunk]) -> Prepared
         title=document.title,
         format=document.format,
         size=entry.size,
-        mtime_ns=entry.mtime_ns,
+        mtime_ns=_trusted_time(entry),
         chunks=tuple(chunks),
     )
 
 
-def _with_stat(page: PageRecord, entry: FileEntry) -> PageRecord:
-    return PageRecord(
-        source=page.source,
-        path=page.path,
-        version=page.version,
-        title=page.title,
-        format=page.format,
-        size=entry.size,
-        mtime_ns=entry.mtime_ns,
-        chunk_ids=page.chunk_ids,
-        first=page.first,
-    )
+def _trusted_time(entry: FileEntry) -> int:
+    """The file's time, or 0, which no file has, when a later change could leave the same time."""
+    return 0 if time.time_ns() - entry.mtime_ns < _RACY_NS else entry.mtime_ns

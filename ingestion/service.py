@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 from ingestion.chunking import Chunking, CountTokens
 from ingestion.index import Index
 from ingestion.source import FolderSource, folder_source, load_sources
-from ingestion.sync import SyncReport, Workshop, repair, run_sync
+from ingestion.sync import SyncReport, Workshop, clear_unfinished, run_sync
 from ingestion.terms import Lexicon, TermCounter
-from lockgate.errors import Conflict, Corrupt, NotFound
+from lockgate.errors import Conflict, Corrupt, NotFound, Unavailable
 from lockgate.ports import Progress
 from lockgate.settings import Settings
 from lockgate.store import snapshots as store
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 NOTHING_INDEXED = "Nothing is indexed yet."
 INDEX_FIRST = "Run: lockgate ingestion sync PATH"
+SYNC_AGAIN = "Run: lockgate ingestion sync (it writes the index anew from the kept vectors)"
+CLOSE_SECONDS = 20.0
+"""How long closing waits for a running sync to reach a step at which it can stop."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,15 @@ class IndexService:
         self._indexes: dict[str, Index] = {}
         self._opening = threading.RLock()
         self._syncing = threading.Lock()
+        self._closing = threading.Event()
         self._share: float | None = None
         self._current: OpenSnapshot | None = None
-        self._open_index(embedder.digest, embedder.dimension)
-        self._refresh()
+        self._lost: Corrupt | None = None
+        try:
+            self._open_index(embedder.digest)
+            self._refresh()
+        except Corrupt as error:
+            self._lose(error)
 
     @property
     def indexing(self) -> float | None:
@@ -93,6 +104,8 @@ class IndexService:
         current = self._current
         if current is not None:
             return current
+        if self._lost is not None:
+            raise self._lost
         record = store.current_snapshot(self._db)
         if record is not None:
             raise _other_embedder(record)
@@ -124,7 +137,9 @@ class IndexService:
         if not self._syncing.acquire(blocking=False):
             raise Conflict("A sync is already running.", hint="Wait for it: lockgate ingestion status")
         try:
-            index = self._open_index(self.embedder.digest, self.embedder.dimension)
+            if self._lost is not None:
+                self._start_over()
+            index = self._open_index(self.embedder.digest)
             shop = Workshop(
                 db=self._db,
                 objects=self._objects,
@@ -143,11 +158,19 @@ class IndexService:
             self._syncing.release()
 
     def close(self) -> None:
-        with self._opening:
-            self._current = None
-            for index in self._indexes.values():
-                index.close()
-            self._indexes.clear()
+        """Stop a running sync at its next step, wait for it, and close the index."""
+        self._closing.set()
+        if not self._syncing.acquire(timeout=CLOSE_SECONDS):
+            log.warning("A sync did not stop within %s s; the next start clears what it leaves.", CLOSE_SECONDS)
+            return
+        try:
+            with self._opening:
+                self._current = None
+                for index in self._indexes.values():
+                    index.close()
+                self._indexes.clear()
+        finally:
+            self._syncing.release()
 
     def __enter__(self) -> IndexService:
         return self
@@ -157,6 +180,8 @@ class IndexService:
 
     def _watch(self, progress: Progress) -> Progress:
         def watch(stage: str, done: int, total: int) -> None:
+            if self._closing.is_set():
+                raise Unavailable("The server stops; the sync was not finished.", hint="Run it again: it goes on.")
             if stage == "embed":
                 self._share = done / total if total else 0.0
             progress(stage, done, total)
@@ -173,34 +198,36 @@ class IndexService:
         if index is None:
             if record.embedder != self.embedder.digest:
                 raise _other_embedder(record)
-            index = self._open_index(record.embedder, self.embedder.dimension)
-        return OpenSnapshot(record, index, Lexicon.from_bytes(self._objects.get(record.lexicon)))
+            index = self._open_index(record.embedder)
+        try:
+            lexicon = Lexicon.from_bytes(self._objects.get(record.lexicon))
+        except NotFound as error:
+            raise Corrupt(f"The word counts of snapshot {record.id[:12]} are gone.", hint=SYNC_AGAIN) from error
+        return OpenSnapshot(record, index, lexicon)
 
-    def _open_index(self, digest: str, dimension: int) -> Index:
+    def _open_index(self, digest: str) -> Index:
+        """Raises Corrupt when the folder cannot be opened, or holds fewer points than the store knows of."""
         with self._opening:
             if digest in self._indexes:
                 return self._indexes[digest]
-            try:
-                index = self._make_index(digest, dimension)
-            except Corrupt:
-                self._set_aside(digest)
-                index = self._make_index(digest, dimension)
-            repair(self._db, index)
+            index = self._make_index(digest)
+            clear_unfinished(self._db, index)
             newest = store.newest_snapshot(self._db)
-            if newest and newest.embedder == digest and index.count(newest.seq) != newest.chunks:
-                # The index lost points that the store knows of: start over, from the kept vectors.
-                index.close_all(1)
-                index.undo(1)
-                store.discard_snapshots(self._db, digest)
+            found = index.count(newest.seq) if newest and newest.embedder == digest else 0
             self._indexes[digest] = index
+            if newest and newest.embedder == digest and found != newest.chunks:
+                raise Corrupt(f"The index holds {found} of {newest.chunks} chunks.", hint=SYNC_AGAIN)
             return index
 
-    def _make_index(self, digest: str, dimension: int) -> Index:
+    def _make_index(self, digest: str) -> Index:
+        dimension = self.embedder.dimension
         if self._settings.qdrant_url:
             from ingestion.index_server import ServerIndex, connect
 
             client = connect(self._settings.qdrant_url, self._settings.qdrant_api_key)
-            return ServerIndex(client, f"lockgate-{digest[:16]}", dimension)
+            # Projects that share a server must not see each other's points.
+            name = f"lockgate-{store.project_id(self._db)[:16]}-{digest[:16]}"
+            return ServerIndex(client, name, dimension)
         from ingestion.index_edge import EdgeIndex
 
         return EdgeIndex(self._folder(digest), dimension)
@@ -208,11 +235,21 @@ class IndexService:
     def _folder(self, digest: str) -> Path:
         return self._settings.state_dir / "index" / digest[:16]
 
-    def _set_aside(self, digest: str) -> None:
-        """Keep a folder that cannot be opened for whoever wants to look, and start over from the kept vectors."""
-        folder = self._folder(digest)
-        folder.rename(folder.with_name(f"{folder.name}.broken-{time.time_ns()}"))
-        store.discard_snapshots(self._db, digest)
+    def _lose(self, error: Corrupt) -> None:
+        """Note that the index cannot answer. Only a sync starts over: a read must not throw state away."""
+        log.warning("%s %s", error.message, error.hint)
+        self._lost, self._current = error, None
+
+    def _start_over(self) -> None:
+        """Make an empty index in place of the lost one; the kept vectors fill it without embedding."""
+        digest = self.embedder.digest
+        with self._opening:
+            if digest not in self._indexes and not self._settings.qdrant_url:
+                # It cannot be opened: keep the folder for whoever wants to look.
+                folder = self._folder(digest)
+                folder.rename(folder.with_name(f"{folder.name}.broken-{time.time_ns()}"))
+            store.discard_snapshots(self._db, digest)
+            self._lost = None
 
 
 def _other_embedder(record: SnapshotRecord) -> NotFound:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,34 +99,32 @@ def run_sync(
     """
     started = time.perf_counter()
     report = SyncReport()
+    clear_unfinished(shop.db, shop.index)
     sync = store.begin_sync(shop.db, ",".join(source.name for source in sources))
     try:
         base = _base(shop)
         prepared = _prepare_all(shop, sources, base, progress)
+        if not base.fresh and len(prepared.changed) > len(prepared.unchanged):
+            # BM25's average length is part of every stored weight: most pages are new, so it is measured anew.
+            base = replace(base, fresh=True)
+            prepared = _prepare_all(shop, sources, base, progress)
         _describe(report, prepared, base)
         _Sync(shop, base, prepared, report, sync.id, started, progress, on_snapshot).run()
     except BaseException as error:
         message = error.message if isinstance(error, LockgateError) else type(error).__name__
-        # The mark is changed only after the undo: a kill in between leaves it for the next start.
-        newest = store.newest_snapshot(shop.db)
-        shop.index.undo((newest.seq if newest else 0) + 1)
-        shop.index.flush()
         store.end_sync(shop.db, sync.id, state="failed", report={**report.to_json(), "error": message})
         raise
     return report
 
 
-def repair(db: Database, index: Index) -> bool:
-    """Undo what a killed sync left in the index; true when there was something to undo."""
-    interrupted = store.interrupted_syncs(db)
-    if not interrupted:
-        return False
-    newest = store.newest_snapshot(db)
-    index.undo((newest.seq if newest else 0) + 1)
-    index.flush()
-    for sync_id in interrupted:
+def clear_unfinished(db: Database, index: Index) -> None:
+    """Undo whatever a sync that did not end left in the index: points of snapshots that do not exist.
+
+    Nothing else has such numbers, so this is right whatever happened: a kill, a full disk, a database that was lost.
+    """
+    index.undo(store.next_seq(db))
+    for sync_id in store.interrupted_syncs(db):
         store.end_sync(db, sync_id, state="failed", report={"error": "interrupted"})
-    return True
 
 
 def _base(shop: Workshop) -> _Base:
@@ -210,12 +208,13 @@ class _Sync:
         self.started = started
         self.progress = progress
         self.on_snapshot = on_snapshot
-        self.seq = (base.newest.seq if base.newest else 0) + 1
+        self.seq = store.next_seq(shop.db)
         kept = {(page.source, page.path, page.first) for page in prepared.unchanged}
         self.closed = [page for page in base.pages if (page.source, page.path, page.first) not in kept]
         self.added = [self._page_record(page) for page in prepared.changed]
         self.average_length = base.average_length
         self.lexicon = Lexicon.empty()
+        self._bm25_decided = False
         self.terms: dict[str, Terms] = {}  # chunk id to terms, for the pages of this sync
 
     def run(self) -> None:
@@ -300,12 +299,12 @@ class _Sync:
         hashes = [name for name in pending if name not in known]
         if not hashes:
             return
+        self.progress("load model", 0, 0)
         embedder = shop.embedder()
         started = time.perf_counter()
         names: list[str] = []
         vectors: list[NDArray[np.float32]] = []
         done = 0
-        asked = False
         self.progress("embed", 0, len(hashes))
         sizes = [len(self._texts[name]) for name in hashes]
         total_size, size_done = max(sum(sizes), 1), 0
@@ -319,11 +318,9 @@ class _Sync:
                 names, vectors = [], []
             self.progress("embed", done, len(hashes))
             elapsed = time.perf_counter() - started
-            if not asked and elapsed > _PROBE_SECONDS:
-                # Batches come longest first, so the share of the text that is done is the fair clock.
-                asked = True
-                if elapsed / size_done * total_size > BM25_FIRST_SECONDS:
-                    self._serve_bm25_first()
+            # Batches come longest first, so the share of the text that is done is the fair clock.
+            if elapsed > _PROBE_SECONDS and elapsed / size_done * total_size > BM25_FIRST_SECONDS:
+                self._serve_bm25_first()
         self._keep(pending, names, vectors)
         self.report.embedded = len(hashes)
         self.report.embed_seconds = round(time.perf_counter() - started, 3)
@@ -350,10 +347,12 @@ class _Sync:
 
     def _serve_bm25_first(self) -> None:
         """Let people ask while the vectors are made, unless a hybrid snapshot already answers."""
-        current = store.current_snapshot(self.shop.db)
-        if current is not None and current.kind == "hybrid":
+        if self._bm25_decided:
             return
-        if self._existing("bm25") is not None:
+        self._bm25_decided = True
+        current = store.current_snapshot(self.shop.db)
+        answers = current is not None and current.embedder == self.shop.embedder_digest
+        if (answers and current is not None and current.kind == "hybrid") or self._existing("bm25") is not None:
             return
         self.shop.index.flush()
         self._commit("bm25", last=False)

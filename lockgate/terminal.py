@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import time
@@ -18,6 +19,11 @@ _UNPRINTABLE = re.compile(
 def plain(text: str) -> str:
     """``text`` without control, bidirectional and zero-width characters: documents and models are not trusted."""
     return _UNPRINTABLE.sub("", text)
+
+
+def json_text(body: object) -> str:
+    """``body`` as JSON for standard output: on a terminal in ASCII, so that no character of it can drive the screen."""
+    return json.dumps(body, indent=2, ensure_ascii=sys.stdout.isatty())
 
 
 @contextlib.contextmanager

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from lockgate.store.database import Database
-from lockgate.store.tables import OPEN, Document, Pointer, Snapshot, Sync, Vector
+from lockgate.store.tables import OPEN, Document, Fact, Pointer, Snapshot, Sync, Vector
 from lockgate.types import SnapshotKind
 
 if TYPE_CHECKING:
@@ -242,12 +242,46 @@ def forget_old_snapshots(db: Database) -> int:
 
 
 def discard_snapshots(db: Database, embedder: str) -> None:
-    """Drop every snapshot of an index that was lost, with its pages, so that the next sync writes all anew."""
+    """Drop every snapshot of an index that was lost, with the pages that no other snapshot sees."""
     with db.session() as session:
         seqs = list(session.scalars(select(Snapshot.seq).where(Snapshot.embedder == embedder)))
         session.execute(delete(Pointer).where(Pointer.snapshot_seq.in_(seqs)))
         session.execute(delete(Snapshot).where(Snapshot.seq.in_(seqs)))
-        session.execute(delete(Document).where(Document.from_seq.in_(seqs)))
+        left = list(session.scalars(select(Snapshot.seq)))
+        seen = or_(False, *(and_(Document.from_seq <= seq, Document.until_seq > seq) for seq in left))
+        session.execute(delete(Document).where(not_(seen)))
+
+
+def next_seq(db: Database) -> int:
+    """The number of the next snapshot: higher than any that was ever given out, so that none is used twice."""
+    with db.reading() as session:
+        highest = [
+            session.scalar(select(func.max(Snapshot.seq))),
+            session.scalar(select(func.max(Sync.seq))),
+            session.scalar(select(func.max(Document.from_seq))),
+            session.scalar(select(func.max(Document.until_seq)).where(Document.until_seq < OPEN)),
+        ]
+    return 1 + max((seq for seq in highest if seq is not None), default=0)
+
+
+def set_pinned(db: Database, name: str, pinned: bool) -> SnapshotRecord | None:
+    """Keep a snapshot beyond the newest five, or stop keeping it; None when there is no such snapshot."""
+    found = find_snapshot(db, name)
+    if found is None:
+        return None
+    with db.session() as session:
+        session.execute(update(Snapshot).where(Snapshot.seq == found.seq).values(pinned=pinned))
+    return replace(found, pinned=pinned)
+
+
+def project_id(db: Database) -> str:
+    """Names this project on servers that several projects share; made once, kept with the store."""
+    with db.session() as session:
+        row = session.get(Fact, "project_id")
+        if row is None:
+            row = Fact(name="project_id", value=uuid.uuid4().hex)
+            session.add(row)
+        return row.value
 
 
 def load_vectors(db: Database, embedder: str, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:

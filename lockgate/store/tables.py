@@ -184,6 +184,15 @@ class Vector(Base):
     vector: Mapped[bytes]  # float32, little-endian
 
 
+class Fact(Base):
+    """What this store knows of itself, such as the project's own id."""
+
+    __tablename__ = "facts"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
 class EvalRun(Base):
     """One execution of a suite; its rows lie in the object folder under ``rows_hash``."""
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from qdrant_client import QdrantClient
 
 import ingestion.sync
 from ingestion.chunking import Chunking
@@ -13,9 +18,10 @@ from ingestion.options import RetrievalOptions
 from ingestion.retriever import SnapshotRetriever
 from ingestion.service import IndexService
 from ingestion.source import folder_source
-from lockgate.errors import Conflict, NotFound, UserError
+from lockgate.errors import Conflict, Corrupt, NotFound, Unavailable, UserError
+from lockgate.settings import Settings
 from lockgate.store.database import Database, open_database
-from lockgate.store.snapshots import current_snapshot, find_snapshot, last_sync, list_snapshots, pages_at
+from lockgate.store.snapshots import current_snapshot, find_snapshot, last_sync, list_snapshots, pages_at, set_pinned
 from tests.ingestion.fakes import WordEmbedder, handle, open_service, quiet, settings_for, write_pages
 
 PAGES = {
@@ -270,25 +276,173 @@ def test_another_embedder_uses_an_index_of_its_own(
         assert found(service, "rotate a key")[0] == "keys.md"
 
 
-@pytest.mark.parametrize("damage", ["deleted", "truncated"])
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "lexicon"])
 def test_a_lost_index_is_written_again_from_the_kept_vectors(
     tmp_path: Path, docs: Path, db: Database, embedder: WordEmbedder, damage: str
 ) -> None:
     with open_service(tmp_path, db, embedder) as service:
-        service.sync(docs, quiet)
+        for number in range(7):  # more than are kept, so that rows of forgotten snapshots are there too
+            write_pages(docs, {"n.md": f"# N\n\nThis is version number {number} of the page.\n"})
+            service.sync(docs, quiet)
+        record = service.current().record
     embedder.embedded.clear()
     folder = next((tmp_path / ".lockgate" / "index").iterdir())
     if damage == "deleted":
-        import shutil
-
         shutil.rmtree(folder)
-    else:
+    elif damage == "truncated":
         (folder / "edge_config.json").write_text("{")
+    else:
+        next((tmp_path / ".lockgate" / "objects").rglob(f"*{record.lexicon[2:]}")).unlink()
     with open_service(tmp_path, db, embedder) as service:
-        assert service.sync(docs, quiet).pages == 3
+        with pytest.raises(Corrupt, match="lockgate ingestion sync"):
+            service.current()
+        assert len(list_snapshots(db)) == 5, "a read must not throw state away"
+        assert service.sync(docs, quiet).pages == 4
         assert embedder.embedded == []
         assert found(service, "rotate a key")[0] == "keys.md"
         assert_whole(service, db)
+        write_pages(docs, {"n.md": "# N\n\nAnd one more version of that page.\n"})
+        service.sync(docs, quiet)
+        assert_whole(service, db)
+
+
+def test_a_lost_database_leaves_no_old_points_in_the_new_snapshot(
+    tmp_path: Path, docs: Path, embedder: WordEmbedder
+) -> None:
+    with open_database(settings_for(tmp_path).database) as db, open_service(tmp_path, db, embedder) as service:
+        service.sync(docs, quiet)
+    for path in (tmp_path / ".lockgate").glob("lockgate.db*"):
+        path.unlink()
+    (docs / "keys.md").unlink()
+    with open_database(settings_for(tmp_path).database) as db, open_service(tmp_path, db, embedder) as service:
+        assert service.sync(docs, quiet).pages == 2
+        assert "keys.md" not in found(service, "rotate a key")
+        assert_whole(service, db)
+
+
+def test_an_undo_that_failed_is_made_up_for_by_the_next_sync_of_the_same_process(
+    service: IndexService, docs: Path, db: Database, monkeypatch: pytest.MonkeyPatch, embedder: WordEmbedder
+) -> None:
+    service.sync(docs, quiet)
+    write_pages(docs, {"keys.md": "# Keys\n\nEverything is different now, and so is this.\n"})
+    index = service.current().index
+
+    def fail(*_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(embedder, "embed_batches", fail)
+    monkeypatch.setattr(index, "set_dense", fail)
+    with pytest.raises(Unavailable):
+        service.sync(docs, quiet)
+    monkeypatch.undo()
+    write_pages(docs, {"keys.md": PAGES["keys.md"]})
+    service.sync(docs, quiet)
+    assert_whole(service, db)
+    assert found(service, "rotate a key")[0] == "keys.md"
+
+
+def test_a_sync_killed_under_one_embedder_is_cleared_under_it_whatever_ran_between(
+    tmp_path: Path, docs: Path, db: Database, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = WordEmbedder()
+    other.digest = "b" * 64
+    with open_service(tmp_path, db, embedder) as service:
+        service.sync(docs, quiet)
+        write_pages(docs, {"keys.md": "# Keys\n\nA version that nobody may ever see anywhere.\n"})
+        monkeypatch.setattr(embedder, "embed_batches", lambda _texts: iter(_raise(KeyboardInterrupt())))
+        with pytest.raises(KeyboardInterrupt):
+            service.sync(docs, quiet)
+        monkeypatch.undo()
+    write_pages(docs, {"keys.md": PAGES["keys.md"]})
+    with open_service(tmp_path, db, other) as service:
+        service.sync(docs, quiet)
+        assert_whole(service, db)
+    with open_service(tmp_path, db, embedder) as service:
+        service.sync(docs, quiet)
+        assert_whole(service, db)
+
+
+def _raise(error: BaseException) -> Iterator[object]:
+    raise error
+    yield
+
+
+def test_two_projects_on_one_server_do_not_share_points(
+    tmp_path: Path, docs: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings.simplefilter("ignore", UserWarning)  # the in-memory twin says that payload indexes have no effect in it
+    client = QdrantClient(":memory:")
+    monkeypatch.setattr(client, "close", lambda: None)
+    monkeypatch.setattr("ingestion.index_server.connect", lambda _url, _key: client)
+    answers = []
+    for name, page in (("one", "Rotate keys on Monday."), ("two", "Rotate keys on Friday.")):
+        project = tmp_path / name
+        write_pages(project / "docs", {"keys.md": f"# Keys\n\n{page}\n"})
+        settings = Settings.model_validate({**settings_for(project).model_dump(), "QDRANT_URL": "http://shared"})
+        with open_database(settings.database) as db, IndexService(settings, db, handle(embedder)) as service:
+            service.sync(project / "docs", quiet)
+            hits = SnapshotRetriever(service, RetrievalOptions()).retrieve("rotate keys", limit=9).passages
+            answers.append([hit.chunk.text for hit in hits])
+    assert answers == [["Rotate keys on Monday."], ["Rotate keys on Friday."]]
+
+
+def test_a_pinned_snapshot_outlives_five_newer_ones(service: IndexService, docs: Path, db: Database) -> None:
+    first = service.sync(docs, quiet).snapshot
+    assert set_pinned(db, first[:8], True) is not None
+    for number in range(7):
+        write_pages(docs, {"keys.md": f"# Keys\n\nThis is version number {number} of the page.\n"})
+        service.sync(docs, quiet)
+    assert len(list_snapshots(db)) == 6
+    retriever = SnapshotRetriever(service, RetrievalOptions(), snapshot=service.open_snapshot(first))
+    assert "ninety" in retriever.retrieve("rotate a key", limit=5).passages[0].chunk.text
+    set_pinned(db, first, False)
+    write_pages(docs, {"keys.md": "# Keys\n\nThe last version of the page.\n"})
+    service.sync(docs, quiet)
+    assert first not in [record.id for record in list_snapshots(db)]
+
+
+def test_a_change_within_the_same_tick_of_the_clock_is_noticed(service: IndexService, docs: Path) -> None:
+    service.sync(docs, quiet)
+    page = docs / "keys.md"
+    before = page.stat()
+    page.write_text(PAGES["keys.md"].replace("ninety", "eighty"))
+    os.utime(page, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert page.stat().st_size == before.st_size
+    assert service.sync(docs, quiet).changed == 1
+
+
+def test_another_corpus_measures_the_average_length_anew(
+    tmp_path: Path, service: IndexService, docs: Path, db: Database, embedder: WordEmbedder
+) -> None:
+    service.sync(docs, quiet)
+    long = {f"p{i}.md": f"# Page {i}\n\n" + f"Many different words about topic{i} follow here. " * 6 for i in range(5)}
+    write_pages(tmp_path / "other", long)
+    here = service.sync(tmp_path / "other", quiet)
+    fresh = tmp_path / "fresh"
+    write_pages(fresh / "other", long)
+    with open_database(settings_for(fresh).database) as db2, open_service(fresh, db2, embedder) as second:
+        assert second.sync(fresh / "other", quiet).snapshot == here.snapshot
+    assert_whole(service, db)
+
+
+def test_closing_stops_a_running_sync_and_waits_for_it(
+    tmp_path: Path, db: Database, embedder: WordEmbedder, docs: Path
+) -> None:
+    service = open_service(tmp_path, db, embedder)
+    closer: list[threading.Thread] = []
+
+    def close_meanwhile(stage: str, done: int, total: int) -> None:
+        if not closer:
+            closer.append(threading.Thread(target=service.close))
+            closer[0].start()
+            time.sleep(0.05)
+
+    with pytest.raises(Unavailable, match="stops"):
+        service.sync(docs, close_meanwhile)
+    closer[0].join(30)
+    with open_service(tmp_path, db, embedder) as again:
+        assert again.sync(docs, quiet).pages == 3
+        assert_whole(again, db)
 
 
 def test_two_syncs_at_once_are_refused(service: IndexService, docs: Path) -> None:

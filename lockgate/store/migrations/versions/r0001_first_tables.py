@@ -31,6 +31,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_documents_source_until_seq", "documents", ["source", "until_seq"], unique=False)
     op.create_table(
+        "facts",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_facts"),
+    )
+    op.create_table(
         "eval_runs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("suite", sa.Text(), nullable=False),
