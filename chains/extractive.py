@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chains.markers import escape_markers
 from chains.sentences import Unit, content_words, units
 from lockgate.types import Passage
 
@@ -124,7 +125,9 @@ def write_quotes(quotes: Sequence[Quote]) -> str:
     """The answer text: running sentences, with list items, table rows and code set apart, each with its marker."""
     parts: list[str] = []
     for quote in quotes:
-        text, marker = quote.unit.text, f"[{quote.number}]"
+        marker = f"[{quote.number}]"
+        # A bracketed number of the document is no citation.
+        text = quote.unit.text if quote.unit.kind == "code" else escape_markers(quote.unit.text)
         if quote.unit.kind == "sentence":
             gap = " " if parts and parts[-1].startswith("\x00") else "\n\n" if parts else ""
             parts.append(f"\x00{gap}{text} {marker}")

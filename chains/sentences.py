@@ -13,6 +13,9 @@ from lockgate.types import Passage
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[`*]*[A-Z0-9`])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|no|fig|dr|mr|mrs|approx)\.$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_][\w'’-]*|\d[\d.,:/-]*\d|\d")
+_NEGATION = re.compile(r"\b(?:no|not|never|cannot|neither|nor)\b|n['’]t\b", re.IGNORECASE)
+_WITHOUT = re.compile(r"\bwithout\b", re.IGNORECASE)
+_CONTRACTION = re.compile(r"n['’]t\Z|['’](?:d|ll|m|re|ve)\Z")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _FENCE = re.compile(r"^[ \t]*(`{3,})[^`\n]*\n.*?\n[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
@@ -20,10 +23,10 @@ STOP_WORDS = frozenset(
     """a about above after again all also an and any are as at be because been before being below between both but by
     can cannot could did do does doing down during each either else every few for from further get gets got had has have
     having he her here hers him his how i if in into is it its itself just let like may me might more most must my
-    neither no nor not now of off on once one only onto or other our out over own per please same shall she should since
-    so some such tell than that the their them then there these they this those through to too under until up upon us
-    use used using very was we were what when where whether which while who whom whose why will with within without
-    would yes yet you your""".split()  # noqa: SIM905 - a block of words is easier to keep than a list
+    neither never no nor not now of off on once one only onto or other our out over own per please same shall she should
+    since so some such tell than that the their them then there these they this those through to too under until up
+    upon us use used using very was we were what when where whether which while who whom whose why will with within
+    without would yes yet you your""".split()  # noqa: SIM905 - a block of words is easier to keep than a list
 )
 
 
@@ -63,6 +66,18 @@ def split_sentences(text: str) -> list[str]:
         else:
             sentences.append(piece)
     return sentences
+
+
+@lru_cache(maxsize=1024)
+def statements(text: str) -> tuple[str, ...]:
+    """The sentences, list items, rows and code blocks of a text."""
+    return tuple(unit for _, unit, _ in _units(text))
+
+
+def negations(text: str) -> frozenset[str]:
+    """How a sentence denies: "not" for no, not, never, cannot, n't, neither and nor, and "without"."""
+    found = {"not": _NEGATION, "without": _WITHOUT}
+    return frozenset(kind for kind, pattern in found.items() if pattern.search(text))
 
 
 def _units(text: str) -> Iterator[tuple[str, str, str]]:
@@ -118,9 +133,8 @@ def _item(lines: list[str], context: str) -> tuple[str, str, str]:
 @lru_cache(maxsize=4096)
 def content_words(text: str) -> frozenset[str]:
     """Words that carry meaning, lower case, cut to a common stem of at most their first letters' form."""
-    return frozenset(
-        _stem(word) for word in (match.group().lower() for match in _WORD.finditer(text)) if word not in STOP_WORDS
-    )
+    words = (match.group().lower() for match in _WORD.finditer(text))
+    return frozenset(_stem(word) for word in words if word not in STOP_WORDS and not _CONTRACTION.search(word))
 
 
 @lru_cache(maxsize=4096)

@@ -227,8 +227,9 @@ class OutputFilter:
                 self._put(character)
 
     def _after_backslash(self, character: str) -> None:
-        if character == "\\":
-            self._put("\\\\")
+        if character in ("\\", "["):
+            # A bracket that is escaped opens nothing: "\[7]" is text in every renderer.
+            self._put(f"\\{character}")
             self._again("")
             return
         if character == "`":

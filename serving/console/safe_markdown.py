@@ -64,7 +64,8 @@ def _markdown() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": False})
     markdown.enable(["table", "strikethrough"]).disable("reference")  # [1]: would turn every marker into a link
     markdown.validateLink = lambda url: shown_host(url) is not None  # type: ignore[method-assign]
-    markdown.core.ruler.push("citations", _mark_citations)
+    # Before escaped characters become plain text: a document's "\[1]" is no marker.
+    markdown.core.ruler.before("text_join", "citations", _mark_citations)
     rules: dict[str, Any] = {
         "link_open": _open_link,
         "link_close": _close_link,

@@ -34,6 +34,15 @@ def _run_in_pieces(text: str, cuts: list[int]) -> tuple[list[str], OutputFilter]
     return [*pieces, output.finish()], output
 
 
+def test_an_escaped_bracket_is_no_citation() -> None:
+    output = _filter(citations=1)
+    text = "Zero \\[1] and \\[0], held [1]."
+    assert output.feed(text) + output.finish() == text
+    assert (output.cited, output.actions) == ({1}, [])
+    output = _filter(citations=1)
+    assert output.feed("An escaped backslash \\\\[9].") + output.finish() == "An escaped backslash \\\\ ."
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,6 +63,7 @@ def _run_in_pieces(text: str, cuts: list[int]) -> tuple[list[str], OutputFilter]
         "Unfinished [bracket",
         "Ein Satz – mit Ümlauten, 日本語 und 🙂.",
         "a\\_b \\\\ \\* c",
+        "Arrays start at \\[7].",
         "sha256:abc, http: no, key: [value] : more",
     ],
 )

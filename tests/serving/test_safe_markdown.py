@@ -127,6 +127,11 @@ def test_markers_of_known_citations_become_buttons() -> None:
     audit(html)
 
 
+@pytest.mark.parametrize("text", ["Arrays start at \\[1].", "Arrays start at &#91;1]."])
+def test_an_escaped_marker_is_text(text: str) -> None:
+    assert render(text, {1: "Keys"}) == "<p>Arrays start at [1].</p>\n"
+
+
 def test_markers_in_code_stay_as_they_are() -> None:
     assert "data-cite" not in render("`x[1]`\n\n```\nx[1]\n```", {1: "Keys"})
 
