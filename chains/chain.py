@@ -132,6 +132,7 @@ class Chain:
     async def _condense_by_model(self, state: _State) -> str:
         parts = self._parts
         history = [{"role": message.role, "content": message.content} for message in state.request.history]
+        state.draft.prompt_hash = f"{parts.answer_prompt.hash}+{parts.condense_prompt.hash}"
         messages = parts.condense_prompt.render(history=history, question=state.question)
         model = await asyncio.to_thread(parts.chat_model)
         pieces = stream_text(model, messages, max_tokens=64, temperature=0.0, stop=("\n",), seed=0)
@@ -236,7 +237,11 @@ class Chain:
             text = parts.definition.abstention
             yield Token(text)
         abstained = answers.says_not_found(text, parts.definition.abstention) and not citer.cited
-        notes = [*guard.actions, *([f"removed {citer.removed} unsupported citation(s)"] if citer.removed else [])]
+        notes = list(guard.actions)
+        if citer.removed:
+            notes.append(f"removed {citer.removed} unsupported citation(s)")
+        if citer.uncited:
+            notes.append(f"{citer.uncited} sentence(s) without a citation")
         answer = self._finish(
             state,
             text,

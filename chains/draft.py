@@ -17,7 +17,7 @@ class TraceDraft:
     request: AskRequest
     chain: str
     model: str
-    prompt_hash: str
+    prompt_hash: str  # of the answer prompt; "ANSWER+CONDENSE" once a model condensed the question
     policy_hash: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -137,7 +137,7 @@ class Answer:
     usage: Usage = Usage()
     finish_reason: Literal["stop", "length"] = "stop"
     uncited_sentences: int = 0
-    guardrails: tuple[str, ...] = ()  # what the policy did, in words
+    guardrails: tuple[str, ...] = ()  # what the policy and the citing did, in words
     indexing: float | None = None
     question: str = ""  # as condensed with the history
 

@@ -104,9 +104,6 @@ class Reply:
 
     def _show_notes(self, answer: Answer) -> None:
         notes = list(answer.guardrails)
-        if answer.uncited_sentences:
-            plural = "s have" if answer.uncited_sentences > 1 else " has"
-            notes.append(f"{answer.uncited_sentences} sentence{plural} no source.")
         if answer.indexing is not None:
             notes.append(f"Still indexing ({round(answer.indexing * 100)} %): more pages may change this answer.")
         if answer.finish_reason == "length":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from lockgate.errors import LockgateError, NotFound, PolicyRefused, Unavailable,
 from lockgate.store.database import Database, open_database
 from lockgate.store.traces import get_trace, list_traces
 from lockgate.types import AskRequest, Finished, Message, Token
+from prompts.collection import find_prompt
 from tests.chains.fakes import REVOKE, ROTATE, FakeRetriever, ScriptedGenerator, ask, chain_over, passage
 from tests.ingestion.fakes import settings_for
 
@@ -37,11 +39,16 @@ def test_quotes_two_to_four_sentences_and_cites_each(tmp_path: Path, db: Databas
 
 def test_every_quote_stands_word_for_word_in_its_passage(tmp_path: Path, db: Database) -> None:
     _, last = ask(chain_over(tmp_path, db, FakeRetriever(PASSAGES)), "What does a revoked key answer with?")
-    import re
-
     for sentence, number in re.findall(r"(\S[^\[]*?) \[(\d+)\]", last.answer.text):
         source = next(c for c in last.answer.citations if c.number == int(number))
         assert sentence.strip() in source.text
+
+
+def test_a_bracketed_number_of_a_page_stays_and_is_no_citation(tmp_path: Path, db: Database) -> None:
+    page = passage("arrays", "Arrays start at [7]. The first item of arrays is `items[1]` always.")
+    _, last = ask(chain_over(tmp_path, db, FakeRetriever([page])), "Where do arrays start?")
+    assert last.answer.text == "Arrays start at \\[7]. [1] The first item of arrays is `items[1]` always. [1]"
+    assert last.answer.guardrails == ()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,7 @@ def test_the_model_streams_and_only_held_sentences_are_cited(tmp_path: Path, db:
     assert [c.path for c in last.answer.citations] == ["rotate.md"]
     assert last.answer.uncited_sentences == 1
     assert any("unsupported" in note for note in last.answer.guardrails)
+    assert "1 sentence(s) without a citation" in get_trace(db, last.answer.trace_id).guardrails
     assert last.answer.mode == "generative"
 
 
@@ -155,8 +163,10 @@ def test_a_model_may_condense_when_the_definition_says_so(tmp_path: Path, db: Da
     generator = ScriptedGenerator(["How often must ", "a key be rotated?"])
     chain = chain_over(tmp_path, db, retriever, generator, condense="model")
     history = (Message("user", "How do I rotate a key?"), Message("assistant", "Run it."))
-    ask(chain, "And how often?", history=history)
+    _, last = ask(chain, "And how often?", history=history)
     assert retriever.asked == ["How often must a key be rotated?"]
+    prompts = [find_prompt(tmp_path, name).hash for name in ("answer", "condense")]
+    assert get_trace(db, last.answer.trace_id).prompt_hash == "+".join(prompts)
 
 
 def test_leaves_one_whole_trace(tmp_path: Path, db: Database) -> None:
