@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from chains.markers import unescape_markers
 from lockgate.errors import LockgateError, UserError
 from lockgate.settings import settings_of
-from lockgate.terminal import plain
+from lockgate.terminal import json_text, plain
 from lockgate.types import Answer, AskRequest, Finished, Message, Token
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def ask(
     with open_asker(settings, chain=chain, snapshot=snapshot) as asker:
         answer = asyncio.run(_ask(asker, request, quiet=as_json))
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(answer), indent=2, ensure_ascii=False))
+        typer.echo(json_text(dataclasses.asdict(answer)))
     else:
         _print_sources(answer)
 
@@ -78,10 +78,10 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     settings = settings_of(ctx.obj)
     chains = [load_chain(settings.project_dir, name) for name in list_chains(settings.project_dir)]
     if as_json:
-        typer.echo(json.dumps([{"name": c.name, "description": c.description, "mode": c.mode} for c in chains]))
+        typer.echo(json_text([{"name": c.name, "description": c.description, "mode": c.mode} for c in chains]))
         return
     for definition in chains:
-        typer.echo(f"{definition.name}  ({definition.mode})  {definition.description}")
+        typer.echo(plain(f"{definition.name}  ({definition.mode})  {definition.description}"))
 
 
 @app.command()
@@ -95,14 +95,14 @@ def show(
 
     settings = settings_of(ctx.obj)
     body = load_chain(settings.project_dir, name).model_dump(mode="json")
-    typer.echo(json.dumps(body, indent=2) if as_json else yaml.safe_dump(body, sort_keys=False).rstrip())
+    typer.echo(json_text(body) if as_json else yaml.safe_dump(body, sort_keys=False).rstrip())
 
 
 async def _ask(asker: Asker, request: AskRequest, *, quiet: bool) -> Answer:
     answer: Answer | None = None
     async for event in asker.ask(request):
         if isinstance(event, Token) and not quiet:
-            typer.echo(plain(event.text), nl=False)
+            typer.echo(plain(unescape_markers(event.text)), nl=False)
             sys.stdout.flush()
         elif isinstance(event, Finished):
             answer = event.answer
@@ -121,8 +121,6 @@ def _print_sources(answer: Answer) -> None:
     notes: Sequence[str] = [f"snapshot {answer.snapshot[:12]}", f"release {answer.release}", f"mode {answer.mode}"]
     if answer.indexing is not None:
         notes = [f"still indexing, {100 * answer.indexing:.0f} %", *notes]
-    if answer.uncited_sentences:
-        notes = [*notes, f"{answer.uncited_sentences} sentence(s) without a citation"]
     typer.echo(plain(" · ".join([*notes, *answer.guardrails, f"trace {answer.trace_id[:12]}"])), err=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lockgate.settings import Settings, settings_of
-from lockgate.terminal import plain, progress_bars
+from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
     from evals.run import EvalRun
@@ -68,7 +68,7 @@ def run_command(
     """
     from chains.definition import load_chain
     from chains.local import open_asker
-    from evals.report import build_table, summary_lines, to_json, write_reports
+    from evals.report import build_table, summary_lines, write_reports
     from evals.run import run_suite
     from evals.suite import load_suite
 
@@ -98,7 +98,7 @@ def run_command(
     json_path, html_path = write_reports(run, folder)
     _record(settings, run)
     if as_json:
-        typer.echo(to_json(run).decode(), nl=False)
+        typer.echo(json_text(run.as_json()))
     else:
         from rich.console import Console
 
