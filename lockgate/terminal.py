@@ -6,10 +6,14 @@ import contextlib
 import json
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 from lockgate.ports import Progress
+
+EVERY = 2.0
+"""Seconds that no step stays silent longer than."""
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
@@ -36,7 +40,9 @@ def progress_bars(*, in_bytes: bool = False) -> Iterator[Progress]:
         with _bars(in_bytes) as progress:
             yield progress
     else:
-        yield _Lines(1_000_000 if in_bytes else 1, " MB" if in_bytes else "")
+        lines = _Lines(1_000_000 if in_bytes else 1, " MB" if in_bytes else "")
+        with lines.heartbeat():
+            yield lines
 
 
 @contextlib.contextmanager
@@ -74,23 +80,55 @@ def _bars(in_bytes: bool) -> Iterator[Progress]:
 
 
 class _Lines:
-    """Progress for logs: a line when a stage begins and ends, and one every few seconds between."""
+    """Progress for logs: a line when a stage begins and ends, and one at least every few seconds between."""
 
-    EVERY = 2.0
-
-    def __init__(self, scale: int, unit: str) -> None:
-        self._scale, self._unit = scale, unit
+    def __init__(self, scale: int, unit: str, *, every: float = EVERY) -> None:
+        self._scale, self._unit, self._every = scale, unit, every
+        self._lock = threading.Lock()  # guards everything below; the heartbeat is another thread
         self._last: dict[str, float] = {}
         self._ended: set[str] = set()
+        self._line = ""
+        self._said = self._began = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        ends = bool(total) and done >= total and stage not in self._ended
-        if stage in self._last and not ends and now - self._last[stage] < self.EVERY:
-            return
-        self._last[stage] = now
-        if ends:
-            self._ended.add(stage)
-        share = f" of {total // self._scale}{self._unit} ({100 * done // total} %)" if total else self._unit
-        sys.stderr.write(f"{plain(stage)}: {done // self._scale}{share}\n")
+        with self._lock:
+            now = time.monotonic()
+            ends = bool(total) and done >= total and stage not in self._ended
+            share = f" of {total // self._scale}{self._unit} ({100 * done // total} %)" if total else self._unit
+            line = f"{plain(stage)}: {done // self._scale}{share}"
+            began = stage not in self._last
+            if began:
+                self._began = now
+            if not began and not ends and now - self._last[stage] < self._every:
+                self._line = line
+                return
+            self._last[stage] = now
+            if ends:
+                self._ended.add(stage)
+            self._say(line, now)
+            self._line = line
+
+    @contextlib.contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """While this is open, a stage that reports nothing has its last line repeated, with the seconds it took."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(self._every / 10):
+                with self._lock:
+                    now = time.monotonic()
+                    if self._line and now - self._said >= self._every:
+                        self._say(f"{self._line}, {now - self._began:.0f} s", now)
+
+        thread = threading.Thread(target=beat, name="lockgate-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _say(self, line: str, now: float) -> None:
+        self._said = now
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
