@@ -26,7 +26,6 @@ class Settings(BaseSettings):
         default=None, description="Where model weights live; default: ~/.cache/lockgate/models."
     )
     database_url: str = Field(default="", description="SQLAlchemy URL; default: SQLite in the state folder.")
-    environment: Literal["development", "production"] = "development"
     host: str = Field(default="127.0.0.1", description="Only loopback addresses are accepted until keys exist.")
     port: int = Field(default=8000, ge=1, le=65535)
     chain: str = Field(default="docs", description="The chain that chat and ask use by default.")
