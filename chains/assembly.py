@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chains.chain import Chain, ChainParts
-from chains.chat_model import LocalChatModel, server_model
+from chains.chat_model import LocalChatModel, probe_server, server_model
 from chains.definition import ChainDefinition, load_chain
 from chains.modes import better_mode
 from guardrails.policy import load_policy
@@ -42,8 +42,12 @@ class ChatModels:
             return self._models[name]
 
     def load(self, name: str) -> None:
-        """Load the model now, so that the first request does not wait; nothing to do for one behind a URL."""
+        """Load the model now, so that the first request does not wait. Raises Unavailable while one behind a URL does
+        not answer."""
         self.get(name)
+        if self._settings.openai_base_url:
+            probe_server(self._settings)
+            return
         with self._lock:
             generator = self._generators.get(name)
         load: Callable[[], object] | None = getattr(generator, "load", None)

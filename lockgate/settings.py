@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,6 +51,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"must be one of {', '.join(LOOPBACK_HOSTS)}: without API keys this version listens nowhere else"
             )
+        return value
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value:
+            try:
+                parts = urlsplit(value)
+                named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            except ValueError:
+                named = False
+            if not named:
+                raise ValueError("must be an address such as http://localhost:8001/v1")
         return value
 
     @cached_property
