@@ -107,7 +107,7 @@ def _describe_bodies(app: FastAPI) -> None:
                 "properties": {
                     "trace_id": {"type": "string"},
                     "vote": {"enum": ["up", "down"]},
-                    "comment": {"type": "string", "default": ""},
+                    "comment": {"type": ["string", "null"], "default": None},
                 },
             }
             for path, name in (("/v1/chat/completions", "ChatRequest"), ("/v1/feedback", "Feedback")):

@@ -16,11 +16,11 @@ from serving.ports import Backend, Vote
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A second vote on the same trace replaces the first."""
+    """A second vote on the same trace replaces the first; without a comment it keeps the first one's."""
 
     trace_id: str
     vote: Vote
-    comment: str = ""
+    comment: str | None = None
 
 
 def feedback_router(backend: Backend, metrics: Metrics) -> APIRouter:

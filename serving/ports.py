@@ -52,6 +52,9 @@ class Backend(Protocol):
         """Blocks until done; the report. Raises Conflict when a sync is running."""
         ...
 
-    def write_feedback(self, trace_id: str, vote: Vote, comment: str) -> None:
-        """Raises NotFound when there is no such trace, UserError for a comment that is too long."""
+    def write_feedback(self, trace_id: str, vote: Vote, comment: str | None) -> None:
+        """Store a vote; a comment of None leaves an earlier one as it is.
+
+        Raises NotFound when there is no such trace, UserError for a comment that is too long.
+        """
         ...

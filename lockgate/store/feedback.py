@@ -27,14 +27,14 @@ class FeedbackRecord:
     updated_at: datetime
 
 
-def write_feedback(db: Database, trace_id: str, vote: str, comment: str = "") -> FeedbackRecord:
-    """Store the vote on a trace; a second one replaces the first.
+def write_feedback(db: Database, trace_id: str, vote: str, comment: str | None = None) -> FeedbackRecord:
+    """Store the vote on a trace; a second one replaces the first. A comment of None leaves an earlier one as it is.
 
     Raises NotFound when the trace does not exist, UserError for another vote or a comment that is too long.
     """
     if vote not in ("up", "down"):
         raise UserError(f"vote: {vote!r} is not one of 'up', 'down'.")
-    if len(comment) > MAX_COMMENT:
+    if comment is not None and len(comment) > MAX_COMMENT:
         raise UserError(f"comment: {len(comment)} characters; at most {MAX_COMMENT} are kept.")
     now = datetime.now(UTC)
     with db.session() as session:
@@ -43,9 +43,11 @@ def write_feedback(db: Database, trace_id: str, vote: str, comment: str = "") ->
             raise NotFound(f"No trace has the id {trace_id!r}.")
         row = session.get(Feedback, trace_id)
         if row is None:
-            row = Feedback(trace_id=trace_id, created_at=now)
+            row = Feedback(trace_id=trace_id, created_at=now, comment="")
             session.add(row)
-        row.vote, row.comment, row.updated_at = vote, comment, now
+        row.vote, row.updated_at = vote, now
+        if comment is not None:
+            row.comment = comment
         session.flush()
         session.refresh(row)  # as stored: what a database cannot hold is replaced
     return _record(row)

@@ -39,7 +39,7 @@ class Votes:
         return icon_button(drawing, label).props("aria-pressed=false").on("click", cast, args=[])
 
     async def _cast(self, vote: Vote) -> None:
-        if not await self._store(vote, ""):
+        if not await self._store(vote, None):
             return
         self._vote = vote
         set_attribute(self._up, "aria-pressed", str(vote == "up").lower())
@@ -49,7 +49,7 @@ class Votes:
         if vote == "down":
             self._ask_comment()
 
-    async def _store(self, vote: Vote, comment: str) -> bool:
+    async def _store(self, vote: Vote, comment: str | None) -> bool:
         try:
             await asyncio.to_thread(self._backend.write_feedback, self._trace_id, vote, comment)
         except LockgateError as error:

@@ -126,10 +126,11 @@ class FakeBackend:
             raise self.sync_error
         return {"source": source, "added": 3}
 
-    def write_feedback(self, trace_id: str, vote: Vote, comment: str) -> None:
+    def write_feedback(self, trace_id: str, vote: Vote, comment: str | None) -> None:
         if trace_id not in self.traces:
             raise NotFound(f"There is no trace {trace_id!r}.")
-        self.votes[trace_id] = (vote, comment)
+        kept = self.votes[trace_id][1] if trace_id in self.votes else ""
+        self.votes[trace_id] = (vote, kept if comment is None else comment)
 
     def not_ready(self, *missing: str, **changes: Any) -> None:
         self.state = replace(self.state, ready=False, missing=missing, **changes)

@@ -139,7 +139,11 @@ def test_a_thumb_down_and_its_comment_are_stored(page: Page, console: tuple[str,
     page.get_by_role("textbox", name="Your comment").fill("That is the old page.")
     page.get_by_role("button", name="Send comment").click()
     assert wait_for(lambda: console[1].votes == {"trace-1": ("down", "That is the old page.")})
-    assert page.get_by_role("button", name="Bad answer").get_attribute("aria-pressed") == "true"
+    thumb = page.get_by_role("button", name="Bad answer")
+    assert thumb.get_attribute("aria-pressed") == "true"
+    thumb.click()
+    page.wait_for_selector("#lg-comment")
+    assert console[1].votes == {"trace-1": ("down", "That is the old page.")}
 
 
 @browser_test

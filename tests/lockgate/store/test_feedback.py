@@ -31,6 +31,13 @@ def test_a_second_vote_replaces_the_first(db: Database) -> None:
     assert (second.vote, second.comment) == ("down", "The page is old.")
 
 
+def test_a_second_vote_without_a_comment_keeps_the_first_ones(db: Database) -> None:
+    write_feedback(db, "a", "down", "The page is old.")
+    assert write_feedback(db, "a", "down").comment == "The page is old."
+    assert write_feedback(db, "a", "up").comment == "The page is old."
+    assert write_feedback(db, "a", "up", "").comment == ""
+
+
 def test_the_vote_changed_last_is_listed_first(db: Database) -> None:
     write_feedback(db, "a", "up")
     write_feedback(db, "b", "up")
