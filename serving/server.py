@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lockgate.errors import Conflict, Unavailable
 from lockgate.owner import acquire
 from lockgate.settings import Settings
+from lockgate.terminal import EVERY
 from serving.ports import Backend
 
 if TYPE_CHECKING:
@@ -105,26 +106,29 @@ def _start(
     bars: Bars,
     sync: str | None,
 ) -> None:
-    """Wait for the page, then load what answers, then say so."""
+    """Wait for the page, then load what answers, then say so; in the end, stop what still runs."""
     while not server.started and not server.should_exit:
         time.sleep(POLL_SECONDS)
-    if server.should_exit:
-        return
-    address = address_of(settings)
-    say(f"The chat page is up: {address} (loading what answers)")
-    application.start(sync=sync, bars=bars)
-    announce_readiness(application, address, say, stopped=lambda: server.should_exit)
+    if not server.should_exit:
+        address = address_of(settings)
+        say(f"The chat page is up: {address} (loading what answers)")
+        application.start(sync=sync, bars=bars)
+        announce_readiness(application, address, say, stopped=lambda: server.should_exit)
+    while not server.should_exit:
+        time.sleep(POLL_SECONDS)
+    # The server's loop ends only when the threads of its requests do, and a sync may be one of them.
+    application.stop()
 
 
-def announce_readiness(application: Backend, address: str, say: Say, *, stopped: Callable[[], bool]) -> None:
-    """Say each thing that chat waits for, that it answers, and, if it did so before, that indexing is done."""
-    said: set[str] = set()
+def announce_readiness(
+    application: Backend, address: str, say: Say, *, stopped: Callable[[], bool], every: float = EVERY
+) -> None:
+    """Say each thing that chat waits for, that it answers, and, if it did so before, that indexing is done.
 
-    def say_once(line: str) -> None:
-        if line not in said:
-            said.add(line)
-            say(line)
-
+    What takes longer than ``every`` seconds is said again, with the seconds it has taken.
+    """
+    since: dict[str, float] = {}
+    last = 0.0
     told_early = False
     while not stopped():
         readiness = application.readiness()
@@ -135,8 +139,16 @@ def announce_readiness(application: Backend, address: str, say: Say, *, stopped:
             done = f"Indexed: {readiness.documents:,} pages, {readiness.chunks:,} passages."
             say(done if told_early else f"Lockgate is ready: {address}")
             return
+        now = time.monotonic()
         for line in readiness.missing:
-            say_once(f"waiting: {line}")
+            if line not in since:
+                since[line] = last = now
+                say(f"waiting: {line}")
+        # A sync shows its own progress.
+        if readiness.missing and readiness.indexing is None and now - last >= every:
+            last = now
+            for line in readiness.missing:
+                say(f"waiting: {line}, {now - since[line]:.0f} s")
         time.sleep(POLL_SECONDS)
 
 

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 20.0
 """How long closing waits for a sync to reach a step at which it can stop."""
 
+RETRY_SECONDS = 2.0
+"""Between two questions to a model server whether it is there."""
+
 
 Bars = Callable[[], AbstractContextManager[Progress]]
 """Opened for as long as there is progress to show, such as ``lockgate.terminal.progress_bars``."""
@@ -61,6 +64,8 @@ class Application:
         self._model_name = ""
         self._model_loaded = False
         self._syncing = False
+        self._idle = threading.Event()  # set while no sync runs, whoever asked for it
+        self._idle.set()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -72,22 +77,30 @@ class Application:
         """Open everything in a thread, then sync ``sync`` ("" is the project's sources) while ``bars`` are shown."""
         self._spawn("open", lambda: self._open(sync, bars))
 
+    def stop(self) -> None:
+        """Have what runs end at its next step, and begin nothing new. Returns at once; ``close`` waits."""
+        self._closing.set()
+
     def close(self) -> None:
         """Stop what runs, then close what is open. The lock is the caller's to release."""
-        self._closing.set()
+        self.stop()
         with self._lock:
             models, threads = self._models, list(self._threads)
         if models is not None:
             models.close()
         for thread in threads:
             thread.join(CLOSE_SECONDS)
+        self._idle.wait(CLOSE_SECONDS)
         with self._lock:
             service, db = self._service, self._db
             self._service = self._db = self._models = None
             self._chains.clear()
         if service is not None:
             service.close()
-        if db is not None:
+        if not self._idle.wait(1):
+            # Its database is left to the end of the process, which is no worse for it than a power cut.
+            log.error("A sync did not stop; the next start repairs what it leaves.")
+        elif db is not None:
             db.close()
 
     def models(self) -> tuple[str, ...]:
@@ -137,16 +150,22 @@ class Application:
         """``source`` is "" for the project's sources, the name of one of them, or a folder."""
         service = self._opened_service()
         with self._lock:
+            if self._closing.is_set():
+                raise Unavailable("The server is closing.", retry_after=5)
             if self._syncing:
                 raise Conflict("A sync is already running.", hint="See: lockgate ingestion status")
             self._syncing, self._sync_failure = True, None
+            self._idle.clear()
         try:
             return self._run_sync(service, source, progress).to_json()
+        except _Stopped:
+            raise Unavailable("The server stops; the sync was not finished.", hint="Run it again.") from None
         finally:
             with self._lock:
                 self._syncing = False
+                self._idle.set()
 
-    def write_feedback(self, trace_id: str, vote: Vote, comment: str) -> None:
+    def write_feedback(self, trace_id: str, vote: Vote, comment: str | None) -> None:
         from lockgate.store.feedback import write_feedback
 
         with self._lock:
@@ -211,17 +230,34 @@ class Application:
             models, name = self._models, self._model_name
         if models is None:
             return
-        models.load(name)
+        while not self._loads(models, name):
+            if self._closing.wait(RETRY_SECONDS):
+                raise _Stopped
         with self._lock:
             self._model_loaded = True
+
+    def _loads(self, models: ChatModels, name: str) -> bool:
+        """False while the model server does not answer; it may still be starting. Another failure is raised."""
+        from chains.chat_model import shown_address
+
+        url = self._settings.openai_base_url
+        try:
+            models.load(name)
+        except Unavailable as error:
+            if not url:
+                raise
+            log.info("%s", error)
+            self._set_step(f"waiting for the model server at {shown_address(url)}")
+            return False
+        return True
 
     def _first_sync(self, source: str, bars: Bars) -> None:
         try:
             with bars() as progress:
                 self.sync(source, progress)
-        except _Stopped:
-            pass
         except LockgateError as error:
+            if self._closing.is_set():
+                return
             log.error("The sync failed: %s", error)
             with self._lock:
                 self._sync_failure = error

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chains.assembly import ChatModels
 from lockgate.errors import Conflict, LockgateError, NotFound, Unavailable
 from lockgate.owner import acquire
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
 from lockgate.store.feedback import get_feedback
 from lockgate.types import Answer, AskRequest, Finished
+from serving import wiring
 from serving.wiring import Application
+from tests.chains.model_server import ModelServer, free_port, run_model_server
 from tests.ingestion.fakes import WordEmbedder, handle, quiet, settings_for, write_pages
 from tests.serving.fakes import wait_for
 
@@ -46,7 +48,8 @@ class FakeModel:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     fake = FakeModel()
-    monkeypatch.setattr(ChatModels, "get", lambda _self, _name: fake)
+    # As lockgate.models.generator gives it: made at once, loaded when it is told to.
+    monkeypatch.setattr("lockgate.models.generator.load_generator", lambda _settings, _name: fake.generator)
     return fake
 
 
@@ -199,6 +202,77 @@ def test_closing_stops_a_sync_at_its_next_step(project: Settings, model: FakeMod
         assert not closer.is_alive()
     with open_database(project.database) as db, acquire(project.state_dir, "next"):
         assert db is not None
+
+
+def test_closing_waits_for_a_sync_that_someone_asked_for(project: Settings, model: FakeModel) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    ends: list[str] = []
+
+    def slow(stage: str, done: int, total: int) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    with acquire(project.state_dir, "test") as owner:
+        application = Application(project, owner)
+        application.start()
+        assert wait_for(lambda: application.readiness().model_loaded, 30)
+
+        def sync() -> None:
+            try:
+                application.sync(docs_of(project), slow)
+            except Unavailable as error:
+                ends.append(error.message)
+
+        asked = threading.Thread(target=sync)
+        asked.start()
+        assert inside.wait(30)
+
+        def close() -> None:
+            application.close()
+            ends.append("closed")
+
+        closer = threading.Thread(target=close)
+        closer.start()
+        closer.join(0.3)
+        assert closer.is_alive()
+        with pytest.raises(Unavailable, match="closing"):
+            application.sync(docs_of(project), quiet)
+        go_on.set()
+        closer.join(20)
+        asked.join(20)
+    assert ends == ["The server stops; the sync was not finished.", "closed"]
+    with open_database(project.database) as db, acquire(project.state_dir, "next"):
+        assert db is not None
+
+
+def test_a_model_server_that_is_not_there_yet_is_waited_for(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "RETRY_SECONDS", 0.05)
+    port = free_port()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://user:secret@127.0.0.1:{port}/v1")
+    settings = settings_for(project.project_dir)
+    waits = (f"waiting for the model server at http://127.0.0.1:{port}/v1",)
+    with acquire(settings.state_dir, "test") as owner:
+        application = Application(settings, owner)
+        application.start(sync=docs_of(settings))
+        assert wait_for(lambda: application.readiness().missing == waits, 30)
+        with run_model_server(ModelServer(status=503), port=port) as loading:
+            assert wait_for(lambda: "/v1/models" in loading.paths)
+            assert not application.readiness().ready
+        with run_model_server(ModelServer(), port=port):
+            assert wait_for(lambda: application.readiness().ready, 10)
+        application.close()
+
+
+def test_closing_ends_the_wait_for_a_model_server(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
+    settings = settings_for(project.project_dir)
+    with acquire(settings.state_dir, "test") as owner:
+        application = Application(settings, owner)
+        application.start()
+        assert wait_for(lambda: any("model server" in line for line in application.readiness().missing), 30)
+        began = time.monotonic()
+        application.close()
+        assert time.monotonic() - began < 1.5
 
 
 def test_the_default_chain_is_the_first_model_and_an_unknown_one_is_not_found(
