@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from playwright.sync_api import sync_playwright
 
 from lockgate.owner import find_server
 from lockgate.settings import Settings
@@ -173,8 +174,6 @@ def test_a_client_that_leaves_frees_its_place(up: Up) -> None:
 
 @pytest.mark.browser
 def test_a_reader_asks_in_the_browser_and_opens_a_citation(up: Up) -> None:
-    from playwright.sync_api import sync_playwright
-
     if not Path("/usr/bin/chromium").exists():
         pytest.skip("needs chromium: apt-get install chromium")
     with sync_playwright() as tool:
