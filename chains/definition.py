@@ -22,8 +22,8 @@ class Relevance(ContentModel):
     Both measures are in [0, 1] and mean the same in every corpus, which a fused rank score does not.
     """
 
-    cosine_weight: float = Field(default=0.65, ge=0.0, le=1.0)
-    threshold: float = Field(default=0.43, ge=0.0, le=1.0)
+    cosine_weight: float = Field(default=0.55, ge=0.0, le=1.0)
+    threshold: float = Field(default=0.41, ge=0.0, le=1.0)
     bm25_threshold: float = Field(default=0.4, ge=0.0, le=1.0)
 
 

@@ -10,6 +10,6 @@ from lockgate.content import ContentModel
 class RetrievalOptions(ContentModel):
     """``dense_weight`` is the cosine's share of the fused score; ``candidates`` is how deep each arm looks."""
 
-    dense_weight: float = Field(default=0.4, ge=0.0, le=1.0)
+    dense_weight: float = Field(default=0.3, ge=0.0, le=1.0)
     candidates: int = Field(default=200, ge=1, le=10_000)
     evidence: int = Field(default=8, ge=1, le=100, description="Best passages of which one may hold the rare terms.")

@@ -7,11 +7,16 @@ python=${PYTHON:-python3.11}
 download_mb=650
 disk_mb=2000
 log=$(mktemp "${TMPDIR:-/tmp}/lockgate-install.XXXXXX")
+pid=
 trap 'rm -f "$log"' EXIT
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; exit 130' INT TERM
 
-free_mb=$(df -Pm . | awk 'NR == 2 { print $4 }')
+# The disk that the environment will lie on: its nearest folder that exists.
+folder=$venv
+while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+free_mb=$(df -Pm "$folder" | awk 'NR == 2 { print $4 }')
 if [ ! -x "$venv/bin/python" ]; then
-    echo "Environment: about $download_mb MB to download, $disk_mb MB on disk; $free_mb MB are free here."
+    echo "Environment: about $download_mb MB to download, $disk_mb MB on disk; $free_mb MB are free in $folder."
     if [ "$free_mb" -lt "$disk_mb" ]; then
         echo "Not enough free disk: $disk_mb MB are needed. Free some space, or set VENV to a folder on another disk." >&2
         exit 1
@@ -40,7 +45,9 @@ step() {
         fi
     done
     [ -t 2 ] && printf '\r\033[K' >&2
-    if ! wait "$pid"; then
+    wait "$pid" && status=0 || status=$?
+    pid=
+    if [ "$status" -ne 0 ]; then
         echo "$title failed:" >&2
         tail -n 40 "$log" >&2
         exit 1
@@ -55,22 +62,42 @@ has_torch() {
 sys.exit(m.version("torch").split("+")[0] != "2.13.0")' 2>/dev/null
 }
 
-# A TORCH_INDEX that does not answer within seconds is left out: pip would try it again and again.
+# Tried for some seconds only: pip would try an index that does not answer again and again.
 torch_index_answers() {
-    [ -n "${TORCH_INDEX:-}" ] && "$venv/bin/python" -c "import sys, urllib.request
-urllib.request.urlopen(sys.argv[1].rstrip('/') + '/torch/', timeout=2).close()" "$TORCH_INDEX" 2>/dev/null
+    for _ in 1 2 3; do
+        "$venv/bin/python" -c "import sys, urllib.request
+urllib.request.urlopen(sys.argv[1].rstrip('/') + '/torch/', timeout=3).close()" "$TORCH_INDEX" 2>/dev/null && return 0
+        echo "$TORCH_INDEX does not answer."
+    done
+    return 1
+}
+
+# Whether the torch that pip would take brings CUDA libraries; asks for its metadata only.
+torch_brings_cuda() {
+    pip install --dry-run --quiet --report "$log.json" "torch==2.13.0" -c constraints.txt
+    grep -q '"name": "nvidia-' "$log.json" && status=0 || status=1
+    rm -f "$log.json"
+    return "$status"
 }
 
 if [ ! -x "$venv/bin/python" ]; then
     step "Environment" "$python" -m venv "$venv"
 fi
 if ! has_torch; then
-    [ -z "${TORCH_INDEX:-}" ] || echo "Looking for PyTorch without CUDA at $TORCH_INDEX"
-    if torch_index_answers; then
-        step "PyTorch" pip install "torch==2.13.0" --extra-index-url "$TORCH_INDEX" -c constraints.txt
-    else
-        step "PyTorch" pip install "torch==2.13.0" -c constraints.txt
+    source=
+    if [ -n "${TORCH_INDEX:-}" ]; then
+        echo "Looking for PyTorch without CUDA at $TORCH_INDEX"
+        if torch_index_answers; then
+            source=$TORCH_INDEX
+        elif torch_brings_cuda >"$log" 2>&1; then
+            echo "The package index has PyTorch with CUDA only: several GB of libraries that this machine cannot use." >&2
+            echo "Run again when $TORCH_INDEX answers, name a mirror (make TORCH_INDEX=...)," >&2
+            echo "or take the CUDA build on purpose (make TORCH_INDEX=)." >&2
+            exit 1
+        fi
     fi
+    # shellcheck disable=SC2086 # no source, no option
+    step "PyTorch" pip install "torch==2.13.0" ${source:+--extra-index-url "$source"} -c constraints.txt
 fi
 if [ -n "$extra" ]; then
     step "Lockgate with its $extra tools" pip install -e ".[$extra]" -c constraints.txt

@@ -108,6 +108,8 @@ class Reply:
             notes.append(f"Still indexing ({round(answer.indexing * 100)} %): more pages may change this answer.")
         if answer.finish_reason == "length":
             notes.append("The answer was cut at its length limit.")
+        if answer.snapshot:
+            notes.append(f"Answered from snapshot {answer.snapshot[:12]}, release {answer.release}.")
         for note in notes:
             words(safe_markdown.visible(note), "lg-note")
 

@@ -9,7 +9,7 @@ from nicegui import ui
 from lockgate.types import Citation
 from serving.console import icons
 from serving.console.elements import box, icon_button, set_attribute, words
-from serving.console.safe_markdown import visible
+from serving.console.safe_markdown import render, visible
 
 
 def source_card(citation: Citation, on_open: Callable[[Citation], None]) -> None:
@@ -33,7 +33,8 @@ def open_source(citation: Citation) -> None:
                 words(title_of(citation), tag="h2")
                 words(visible(" › ".join(citation.heading)), "lg-crumbs")
             icon_button(icons.CLOSE, "Close").on("click", dialog.close, args=[])
-        words(visible(citation.text), "lg-passage").props("tabindex=0")
+        # A passage is Markdown: its code, tables and lists are shown as such, by the renderer that trusts nothing.
+        ui.html(render(citation.text)).classes("lg-answer lg-passage").props("tabindex=0")
         with box("lg-facts", "dl"):
             for name, value in facts_of(citation):
                 words(name, tag="dt")
