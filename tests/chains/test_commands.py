@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -39,13 +38,13 @@ def test_an_answer_is_printed_without_escapes_and_controls(capsys: pytest.Captur
 
 
 def test_chains_are_listed_without_characters_that_drive_the_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     definitions = tmp_path / "chains" / "definitions"
     definitions.mkdir(parents=True)
     (definitions / "mine.yaml").write_text('name: mine\ndescription: "safe\\u202eexe \\x9b2J"\n', encoding="utf-8")
     settings = Settings(project=tmp_path, _env_file=None)
     listed = CliRunner().invoke(app, ["list"], obj=settings)
-    assert "mine  (extractive)  safeexe 2J\n" in listed.output
+    assert "mine  (auto)  safeexe 2J\n" in listed.output
     as_json = CliRunner().invoke(app, ["list", "--json"], obj=settings)
     assert "safe\u202eexe \x9b2J" in [chain["description"] for chain in json.loads(as_json.output)]
