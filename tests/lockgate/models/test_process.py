@@ -10,6 +10,11 @@ from lockgate.errors import Unavailable
 from lockgate.models.process import folder_bytes, run_watched
 
 
+def sleepers() -> list[psutil.Process]:
+    """Children of this process that the tests here started; other tests may have started others."""
+    return [child for child in psutil.Process().children() if "time.sleep(60)" in " ".join(child.cmdline())]
+
+
 def test_reports_while_it_runs_and_gives_output_back(tmp_path: Path) -> None:
     seen: list[int] = []
     code = "import sys, time; time.sleep(1); print('out'); print('err', file=sys.stderr); sys.exit(3)"
@@ -27,7 +32,7 @@ def test_child_that_stalls_is_killed(tmp_path: Path) -> None:
             report=lambda _: None,
             stall_seconds=0.3,
         )
-    assert not psutil.Process().children()
+    assert not sleepers()
 
 
 def test_child_does_not_outlive_an_interrupted_caller(tmp_path: Path) -> None:
@@ -38,7 +43,7 @@ def test_child_does_not_outlive_an_interrupted_caller(tmp_path: Path) -> None:
         run_watched(
             [sys.executable, "-c", "import time; time.sleep(60)"], work=tmp_path, measure=lambda: 0, report=interrupt
         )
-    assert not psutil.Process().children()
+    assert not sleepers()
 
 
 def test_folder_bytes_counts_every_file_and_survives_a_missing_folder(tmp_path: Path) -> None:
