@@ -14,6 +14,7 @@ trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; exit 130' INT TERM
 # The disk that the environment will lie on: its nearest folder that exists.
 folder=$venv
 while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+folder=$(cd "$folder" && pwd)
 free_mb=$(df -Pm "$folder" | awk 'NR == 2 { print $4 }')
 if [ ! -x "$venv/bin/python" ]; then
     echo "Environment: about $download_mb MB to download, $disk_mb MB on disk; $free_mb MB are free in $folder."

@@ -109,7 +109,8 @@ class Reply:
         if answer.finish_reason == "length":
             notes.append("The answer was cut at its length limit.")
         if answer.snapshot:
-            notes.append(f"Answered from snapshot {answer.snapshot[:12]}, release {answer.release}.")
+            done = "Looked in" if answer.abstained else "Answered from"
+            notes.append(f"{done} snapshot {answer.snapshot[:12]}, release {answer.release}.")
         for note in notes:
             words(safe_markdown.visible(note), "lg-note")
 
