@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ CANDIDATES = 48
 FEWEST, MOST = 2, 4
 _FEWEST_WORDS = 2
 _CONTEXT_CHARACTERS = 160
+_PIPE = re.compile(r"(?<!\\)\|")
 _LONGEST = 600
 """A longer unit (a big code block, say) is no sentence to quote; its neighbours are."""
 
@@ -134,8 +136,20 @@ def write_quotes(quotes: Sequence[Quote]) -> str:
         elif quote.unit.kind == "code":
             parts.append(f"\n\n{text}\n\n{marker}" if parts else f"{text}\n\n{marker}")
         elif quote.unit.kind == "row":
-            cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
-            parts.append(("\n" if parts else "") + f"- {' — '.join(cell for cell in cells if cell)} {marker}")
+            parts.append(("\n" if parts else "") + f"- {_row_in_words(text, quote.unit.context)} {marker}")
         else:
             parts.append(("\n" if parts else "") + f"- {text} {marker}")
     return "".join(part.lstrip("\x00") for part in parts)
+
+
+def _row_in_words(row: str, header: str) -> str:
+    """A table row with the names of its columns, without which "Yes — No" says nothing."""
+    cells, names = _cells(row), _cells(header)
+    if len(names) != len(cells):
+        names = [""] * len(cells)
+    named = [f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=True) if cell]
+    return " · ".join(named)
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in _PIPE.split(row.strip().removeprefix("|").removesuffix("|"))]
