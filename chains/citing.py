@@ -171,10 +171,11 @@ class SentenceCiter:
     def _mark(self) -> str:
         sentence, self._sentence = self._sentence.strip(), ""
         claimed, self._claimed = self._claimed, set()
+        if sentence:
+            self.repeats = sentence in self._said
+            self._said.add(sentence)
         if len(content_words(sentence)) < FEWEST_WORDS and not exact_parts(sentence):
             return ""
-        self.repeats = sentence in self._said
-        self._said.add(sentence)
         place = supporting_passage(sentence, self.passages, prefer=claimed)
         if place is None:
             self.uncited += 1

@@ -54,7 +54,12 @@ def _section(command: Any, path: str) -> str:
     rows = [(f"`{_label(p)}`", getattr(p, "help", "") or "") for p in arguments]
     rows += [(f"`{' / '.join((*p.opts, *p.secondary_opts))}`", p.help or "") for p in options if "--help" not in p.opts]
     if rows:
-        lines += ["| name | meaning |", "|---|---|", *(f"| {name} | {' '.join(text.split())} |" for name, text in rows), ""]
+        lines += [
+            "| name | meaning |",
+            "|---|---|",
+            *(f"| {name} | {' '.join(text.split())} |" for name, text in rows),
+            "",
+        ]
     return "\n".join(lines)
 
 
