@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
 
 from lockgate.types import Chunk
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 OPEN = 2**53 - 1
 """``until`` of a point that no later snapshot has dropped; the largest integer that survives JSON everywhere."""
+
+T = TypeVar("T")
 
 DENSE = "dense"
 BM25 = "bm25"
@@ -156,3 +159,16 @@ def from_payload(payload: dict[str, Any]) -> Chunk:
         anchor=payload["anchor"],
         page=payload["page"],
     )
+
+
+def cosine(question: NDArray[np.float32] | None, vectors: Any) -> float | None:
+    """Of a question (unit length) and a point's vectors by name, None where either has no dense one."""
+    passage = vectors.get(DENSE) if isinstance(vectors, dict) else None
+    if question is None or passage is None:
+        return None
+    return float(question @ np.asarray(passage, dtype=np.float32))
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingestion.index import BM25, DENSE, OPEN, Hit, HybridQuery, IndexPoint, from_payload, point_id, to_payload
+from ingestion.index import (
+    BM25,
+    DENSE,
+    OPEN,
+    Hit,
+    HybridQuery,
+    IndexPoint,
+    batches,
+    cosine,
+    from_payload,
+    point_id,
+    to_payload,
+)
 from lockgate.atomic import disk_errors
 from lockgate.errors import Corrupt, Unavailable
 from lockgate.types import Chunk
@@ -60,7 +72,7 @@ class EdgeIndex:
 
     def upsert(self, points: Sequence[IndexPoint]) -> None:
         edge = self._edge
-        for batch in _batches(points):
+        for batch in batches(points, _BATCH):
             self._update(
                 edge.UpdateOperation.upsert_points(
                     [
@@ -95,7 +107,7 @@ class EdgeIndex:
             )
 
     def close_points(self, ids: Sequence[str], seq: int) -> None:
-        for batch in _batches(ids):
+        for batch in batches(ids, _BATCH):
             self._update(self._edge.UpdateOperation.set_payload(list(batch), {"until": seq}))
 
     def close_all(self, seq: int) -> None:
@@ -124,7 +136,7 @@ class EdgeIndex:
 
     def term_ids(self, ids: Sequence[str]) -> list[NDArray[np.uint32]]:
         found: dict[str, NDArray[np.uint32]] = {}
-        for batch in _batches(ids):
+        for batch in batches(ids, _BATCH):
             for record in self._shard.retrieve(list(batch), with_payload=False, with_vector=[BM25]):
                 vector = (record.vector or {}).get(BM25)
                 indices = vector.indices if vector is not None else []
@@ -177,8 +189,7 @@ class EdgeIndex:
             )
         )
         return [
-            Hit(from_payload(point.payload), float(point.score), _cosine(query.dense, (point.vector or {}).get(DENSE)))
-            for point in found
+            Hit(from_payload(point.payload), float(point.score), cosine(query.dense, point.vector)) for point in found
         ]
 
     def neighbours(self, seq: int, chunk_ids: Sequence[str]) -> list[Chunk]:
@@ -230,14 +241,3 @@ class EdgeIndex:
             yield from records
             if offset is None:
                 return
-
-
-def _cosine(question: NDArray[np.float32] | None, passage: Sequence[float] | None) -> float | None:
-    if question is None or passage is None:
-        return None
-    return float(np.dot(question, np.asarray(passage, dtype=np.float32)))
-
-
-def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]

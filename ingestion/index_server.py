@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingestion.index import BM25, DENSE, OPEN, Hit, HybridQuery, IndexPoint, from_payload, point_id, to_payload
+from ingestion.index import (
+    BM25,
+    DENSE,
+    OPEN,
+    Hit,
+    HybridQuery,
+    IndexPoint,
+    batches,
+    cosine,
+    from_payload,
+    point_id,
+    to_payload,
+)
 from lockgate.errors import Unavailable
 from lockgate.types import Chunk
 
@@ -53,7 +65,7 @@ class ServerIndex:
 
     def upsert(self, points: Sequence[IndexPoint]) -> None:
         models = self._models
-        for batch in _batches(points):
+        for batch in batches(points, _BATCH):
             self._client.upsert(
                 self._collection,
                 points=[
@@ -86,7 +98,7 @@ class ServerIndex:
             )
 
     def close_points(self, ids: Sequence[str], seq: int) -> None:
-        for batch in _batches(ids):
+        for batch in batches(ids, _BATCH):
             self._client.set_payload(self._collection, payload={"until": seq}, points=list(batch), wait=True)
 
     def close_all(self, seq: int) -> None:
@@ -117,7 +129,7 @@ class ServerIndex:
 
     def term_ids(self, ids: Sequence[str]) -> list[NDArray[np.uint32]]:
         found: dict[str, NDArray[np.uint32]] = {}
-        for batch in _batches(ids):
+        for batch in batches(ids, _BATCH):
             for record in self._client.retrieve(
                 self._collection, ids=list(batch), with_payload=False, with_vectors=[BM25]
             ):
@@ -158,7 +170,7 @@ class ServerIndex:
             with_vectors=[DENSE] if query.dense is not None else False,
         ).points
         return [
-            Hit(from_payload(point.payload or {}), float(point.score), _cosine(query.dense, point.vector))
+            Hit(from_payload(point.payload or {}), float(point.score), cosine(query.dense, point.vector))
             for point in found
         ]
 
@@ -204,15 +216,3 @@ class ServerIndex:
             yield from records
             if offset is None:
                 return
-
-
-def _cosine(question: NDArray[np.float32] | None, vector: Any) -> float | None:
-    passage = vector.get(DENSE) if isinstance(vector, dict) else None
-    if question is None or passage is None:
-        return None
-    return float(np.dot(question, np.asarray(passage, dtype=np.float32)))
-
-
-def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]
