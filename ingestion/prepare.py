@@ -44,6 +44,10 @@ class Preparation:
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
     duplicates: int = 0
 
+    def reject(self, source: str, path: str, reason: str) -> None:
+        """Set a file aside. Reasons may name the file, which stands beside them already."""
+        self.rejected.append((source, path, reason.removeprefix(f"{path}: ")))
+
 
 def content_version(data: bytes) -> str:
     """The version of a page that no version control names: the start of its SHA-256."""
@@ -70,7 +74,7 @@ def prepare(
     versions: dict[str, str] = {page.version: page.path for page in known.values()}
     for done, item in enumerate(_scan(source, root, max_bytes), start=1):
         if isinstance(item, Rejected):
-            into.rejected.append((source.name, item.path, item.reason))
+            into.reject(source.name, item.path, item.reason)
         else:
             _prepare_file(item, source, root, known.get(item.path), chunking, count_tokens, max_bytes, into, versions)
         progress(done)
@@ -104,10 +108,10 @@ def _prepare_file(
         document = parse_document(data, source=source.name, path=entry.path, version=version)
         chunks = chunk_document(document, chunking, count_tokens)
     except LockgateError as error:
-        into.rejected.append((source.name, entry.path, error.message))
+        into.reject(source.name, entry.path, error.message)
         return
     if not chunks:
-        into.rejected.append((source.name, entry.path, "holds no text."))
+        into.reject(source.name, entry.path, "holds no text.")
         return
     if versions.setdefault(version, entry.path) != entry.path:
         into.duplicates += 1
