@@ -140,7 +140,7 @@ async def run_suite(
     async def one(case: Case) -> CaseRow:
         nonlocal done
         async with gate:
-            row = await _run_case(suite, case, asker, retriever, mode=mode, run_id=run_id)
+            row = await _run_case(suite, case, asker, retriever, mode=mode)
         done += 1
         if progress:
             progress("cases", done, len(cases))
@@ -226,11 +226,11 @@ def _mode_seen(rows: Sequence[CaseRow]) -> str:
 
 
 async def _run_case(
-    suite: Suite, case: Case, asker: Asker, retriever: Retriever, *, mode: AnswerMode | None, run_id: str
+    suite: Suite, case: Case, asker: Asker, retriever: Retriever, *, mode: AnswerMode | None
 ) -> CaseRow:
     start = time.perf_counter()
     timeout = suite.definition.timeout_s
-    answer, answer_error = await _attempt(_ask(asker, case, suite, mode, run_id), timeout, "asking")
+    answer, answer_error = await _attempt(_ask(asker, case, mode), timeout, "asking")
     milliseconds = (time.perf_counter() - start) * 1000
     retrieval: Retrieval | None = None
     question = case.question
@@ -276,7 +276,7 @@ async def _attempt(work: Awaitable[T], timeout: float, what: str) -> tuple[T | N
         return None, f"{type(error).__name__}: {error}"
 
 
-async def _ask(asker: Asker, case: Case, suite: Suite, mode: AnswerMode | None, run_id: str) -> Answer:
+async def _ask(asker: Asker, case: Case, mode: AnswerMode | None) -> Answer:
     request = AskRequest(
         question=case.question,
         history=tuple(Message(turn.role, turn.content) for turn in case.history),
@@ -284,7 +284,6 @@ async def _ask(asker: Asker, case: Case, suite: Suite, mode: AnswerMode | None, 
         mode=mode,
         temperature=0.0,
         seed=0,
-        metadata={"suite": suite.name, "case": case.id, "eval_run": run_id},
     )
     for attempt in range(BUSY_RETRIES + 1):
         try:

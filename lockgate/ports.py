@@ -64,14 +64,6 @@ class Retriever(Protocol):
     def retrieve(self, question: str, *, limit: int) -> Retrieval: ...
 
 
-class TextCheck(Protocol):
-    """What a policy does with text at one stage. See guardrails/policy.py for the implementation."""
-
-    def check_input(self, text: str) -> str:
-        """The text to go on with; raises PolicyRefused when the policy blocks it."""
-        ...
-
-
 class Asker(Protocol):
     """A chain that can be asked: in this process, or in the server that owns the index."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 BlockKind = Literal["text", "list", "table", "code"]
@@ -169,4 +168,3 @@ class AskRequest:
     temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ set -eu
 venv=$1
 extra=$2
 python=${PYTHON:-python3.11}
-download_mb=650
+download_mb=350
 disk_mb=2000
 log=$(mktemp "${TMPDIR:-/tmp}/lockgate-install.XXXXXX")
 pid=

@@ -45,7 +45,7 @@ async def test_asks_as_an_eval_and_searches_a_follow_up_as_it_was_condensed(suit
     run = await run_suite(suite, asker, retriever, mode="generative")
     assert {request.origin for request in asker.requests} == {"eval"}
     assert {request.mode for request in asker.requests} == {"generative"}
-    follow = next(request for request in asker.requests if request.metadata["case"] == "follow")
+    follow = next(request for request in asker.requests if request.history)
     assert [message.role for message in follow.history] == ["user", "assistant"]
     assert ("Which host does it listen on?", 50) in retriever.asked
     assert row(run, "follow")["retrieved_with"] == "Which host does it listen on?"

@@ -37,7 +37,6 @@ def test_an_ask_request_comes_back_the_same(question: str, history: list[str], s
         temperature=0.5,
         seed=seed,
         stop=("END",),
-        metadata={"case": "1"},
     )
     assert wire.load_ask_request(wire.dump(request)) == request
 

@@ -15,7 +15,7 @@ from lockgate.remote import RemoteAsker, RemoteRetriever, remote_status, remote_
 from lockgate.types import AskRequest, Finished, Message, Token
 from tests.serving.fakes import ANSWER, FakeBackend, wait_for
 
-REQUEST = AskRequest("How?", history=(Message("user", "Hi"),), origin="cli", mode="extractive", metadata={"a": "b"})
+REQUEST = AskRequest("How?", history=(Message("user", "Hi"),), origin="cli", mode="extractive")
 
 
 @pytest.fixture
