@@ -71,8 +71,11 @@ def _bars(in_bytes: bool) -> Iterator[Progress]:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                for task in tasks.values():
-                    bars.stop_task(task)
+                # A stage ends when the next one begins; one that never knew its total is then as long as it got.
+                for task in bars.tasks:
+                    if task.total is None:
+                        bars.update(task.id, total=task.completed)
+                    bars.stop_task(task.id)
                 tasks[stage] = bars.add_task(plain(stage), total=None)
             bars.update(tasks[stage], completed=done, total=total or None)
 
