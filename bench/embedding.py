@@ -58,8 +58,8 @@ def main() -> None:
     texts = corpus_texts(options.corpus, options.texts, rng) if options.corpus else generated_texts(options.texts, rng)
 
     settings = load_settings()
-    ours = load_embedder(settings, NAME)
     entry = load_catalogue(settings.project_dir).get(NAME)
+    ours = load_embedder(settings, entry)
     theirs = SentenceTransformer(str(local_path(entry, settings.models_path)), local_files_only=True)
     theirs.max_seq_length = ours.max_tokens
     tokens = sum(ours.count_tokens(texts))

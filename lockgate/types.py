@@ -133,6 +133,8 @@ class Answer:
     trace_id: str
     snapshot: str
     release: str = "unreleased"
+    channel: str = ""  # through which it was asked; "" when it was asked by the release's id
+    forced: bool = False  # the channel points here without its gate's consent
     usage: Usage = Usage()
     finish_reason: Literal["stop", "length"] = "stop"
     uncited_sentences: int = 0
@@ -156,9 +158,27 @@ class Finished:
 AnswerEvent = Token | Finished
 
 
+Arm = Literal["", "current", "candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Through which channel, and on which side of which rollout, a request is answered. Set by the server, never by a
+    client. ``shadow_of`` is the trace that this request repeats aside."""
+
+    channel: str = ""
+    forced: bool = False
+    rollout: str = ""
+    arm: Arm = ""
+    shadow_of: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class AskRequest:
-    """A question with its history (oldest first, the question itself not in it)."""
+    """A question with its history (oldest first, the question itself not in it).
+
+    ``conversation`` keeps the requests of one conversation or user together: a rollout answers them from one release.
+    """
 
     question: str
     history: tuple[Message, ...] = ()
@@ -168,3 +188,5 @@ class AskRequest:
     temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    conversation: str = ""
+    served: Served = Served()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -80,25 +80,19 @@ class GgufConversion(ContentModel):
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
 
 
-class ModelEntry(ContentModel):
-    """One model of the catalogue."""
+class ModelFiles(ContentModel):
+    """What a model is, wherever it came from: the files, their hashes and what a loader needs to know of them."""
 
     name: Name
     kind: ModelKind
-    description: str
-    licence: str
-    default: bool = False
     dimension: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)
     context_window: int | None = Field(default=None, ge=16)
-    download_mb: int = Field(ge=1)
-    disk_mb: int = Field(ge=1)
-    sources: tuple[Source, ...] = Field(min_length=1)
     files: dict[RelativePath, Sha256] = Field(min_length=1)
     gguf: GgufConversion | None = None
 
     @model_validator(mode="after")
-    def _has_what_its_kind_needs(self) -> ModelEntry:
+    def _has_what_its_kind_needs(self) -> Self:
         needed = ("dimension", "max_tokens") if self.kind == "embedder" else ("context_window",)
         missing = [key for key in needed if getattr(self, key) is None]
         if missing:
@@ -112,6 +106,32 @@ class ModelEntry(ContentModel):
         """Names the content: another file, hash or conversion gives another fingerprint; sources do not matter."""
         content = {"files": self.files, "gguf": self.gguf.model_dump() if self.gguf else None}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class ModelEntry(ModelFiles):
+    """One model of the catalogue."""
+
+    description: str
+    licence: str
+    default: bool = False
+    download_mb: int = Field(ge=1)
+    disk_mb: int = Field(ge=1)
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @property
+    def revision(self) -> str:
+        """Which edition the first source holds: a package's version or a repository's commit, else the fingerprint."""
+        match self.sources[0]:
+            case WheelSource(requirement=requirement):
+                return requirement
+            case HubSource(repo=repo, revision=revision):
+                return f"{repo}@{revision}"
+        return self.fingerprint[:12]
+
+    @property
+    def identity(self) -> ModelFiles:
+        """The entry without what does not change what the model says."""
+        return ModelFiles(**{name: getattr(self, name) for name in ModelFiles.model_fields})
 
 
 class Catalogue(ContentModel):

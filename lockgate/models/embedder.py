@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lockgate.errors import Corrupt
-from lockgate.models.catalogue import load_catalogue
+from lockgate.models.catalogue import ModelFiles
 from lockgate.models.fetch import checked_path, read_manifest
 from lockgate.models.tokens import TOKENIZER_FILE, TokenCounter, open_token_counter
 from lockgate.settings import Settings
@@ -166,17 +166,16 @@ def _cores() -> int:
     return max(1, torch.get_num_threads())
 
 
-def load_embedder(settings: Settings, name: str) -> SentenceTransformerEmbedder:
-    """The catalogue's embedder ``name``, its files checked first. Takes seconds: it imports torch.
+def load_embedder(settings: Settings, entry: ModelFiles) -> SentenceTransformerEmbedder:
+    """The embedder ``entry``, its files checked first. Takes seconds: it imports torch.
 
     Raises NotFound naming the command that fetches it, Corrupt when a file's SHA-256 is not the catalogue's.
     """
-    entry = load_catalogue(settings.project_dir).get(name, kind="embedder")
     folder = checked_path(entry, settings.models_path)
     assert entry.dimension is not None and entry.max_tokens is not None  # noqa: S101 - ModelEntry guarantees it
     return SentenceTransformerEmbedder(
         folder,
-        name=name,
+        name=entry.name,
         digest=embedder_digest(folder, read_manifest(folder).files, entry.max_tokens),
         max_tokens=entry.max_tokens,
         dimension=entry.dimension,

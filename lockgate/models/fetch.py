@@ -19,7 +19,7 @@ from typing import IO, Literal
 
 from lockgate.atomic import disk_errors, fsync_directory
 from lockgate.errors import Corrupt, LockgateError, NotFound, Unavailable
-from lockgate.models.catalogue import MEGABYTE, ModelEntry, disk_bytes, download_bytes
+from lockgate.models.catalogue import MEGABYTE, ModelEntry, ModelFiles, disk_bytes, download_bytes
 from lockgate.models.sources import Parcel, open_source
 from lockgate.ports import Progress
 
@@ -51,12 +51,12 @@ class Manifest:
     converted_with: dict[str, str]
 
 
-def model_folder(entry: ModelEntry, models_path: Path) -> Path:
+def model_folder(entry: ModelFiles, models_path: Path) -> Path:
     """Where ``entry`` lies, fetched or not. Another file, hash or conversion in the catalogue is another folder."""
     return models_path / f"{entry.name}-{entry.fingerprint[:12]}"
 
 
-def local_path(entry: ModelEntry, models_path: Path) -> Path:
+def local_path(entry: ModelFiles, models_path: Path) -> Path:
     """The folder of a fetched model, not checked again. Raises NotFound saying how to fetch it."""
     folder = model_folder(entry, models_path)
     if not (folder / MANIFEST).is_file():
@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise Corrupt(f"{folder / MANIFEST}: cannot be read ({error}).", hint="Run: lockgate models pull") from None
 
 
-def verify(entry: ModelEntry, models_path: Path) -> VerifyResult:
+def verify(entry: ModelFiles, models_path: Path) -> VerifyResult:
     """Hash every file of ``entry`` again and compare."""
     folder = model_folder(entry, models_path)
     if not folder.is_dir():
@@ -92,7 +92,7 @@ def verify(entry: ModelEntry, models_path: Path) -> VerifyResult:
     return VerifyResult(entry.name, str(folder), "corrupt" if problems else "ok", tuple(problems), size)
 
 
-def checked_path(entry: ModelEntry, models_path: Path) -> Path:
+def checked_path(entry: ModelFiles, models_path: Path) -> Path:
     """The folder of a fetched model after its hashes were checked. Raises NotFound or Corrupt."""
     folder = local_path(entry, models_path)
     result = verify(entry, models_path)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockgate.errors import LockgateError, Unavailable, UserError
-from lockgate.models.catalogue import load_catalogue
+from lockgate.models.catalogue import ModelFiles
 from lockgate.models.decoding import CausalModel, Sampling
 from lockgate.models.embedder import WEIGHT_SUFFIXES
 from lockgate.models.fetch import checked_path, local_path, read_manifest
@@ -245,12 +245,12 @@ class InProcessGenerator:
             job.tell(_as_ours(caught, f"The model {self.name} failed"))
 
 
-def load_generator(settings: Settings, name: str) -> InProcessGenerator:
-    """The catalogue's chat model ``name``. Quick: weights are checked and loaded in the worker, when first needed.
+def load_generator(settings: Settings, entry: ModelFiles) -> InProcessGenerator:
+    """The chat model ``entry``. Quick: weights are checked and loaded in the worker, when first needed.
 
     Raises NotFound naming the command that fetches the model; loading may raise Corrupt.
     """
-    entry = load_catalogue(settings.project_dir).get(name, kind="chat")
+    name = entry.name
     folder = local_path(entry, settings.models_path)
     window = entry.context_window
     assert window is not None  # noqa: S101 - ModelEntry guarantees it for chat models

@@ -59,6 +59,8 @@ class Trace(Base):
         CheckConstraint("status IN ('ok', 'error', 'cancelled')", name="status"),
         # The list is read newest first; the id makes the order total.
         Index(None, "created_at", "id"),
+        Index(None, "release", "created_at"),
+        Index(None, "rollout", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -85,6 +87,10 @@ class Trace(Base):
     status: Mapped[str]
     error_code: Mapped[str]
     error: Mapped[str]
+    channel: Mapped[str] = mapped_column(default="", server_default="")
+    rollout: Mapped[str] = mapped_column(default="", server_default="")
+    arm: Mapped[str] = mapped_column(default="", server_default="")
+    shadow_of: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class Feedback(Base):
@@ -214,3 +220,57 @@ class EvalRun(Base):
     rows_hash: Mapped[str]
     # "metadata" is taken on declarative classes, so only the column carries the name.
     details: Mapped[JsonObject] = mapped_column("metadata")
+
+
+class Release(Base):
+    """A release that was built or imported here; its manifest is the object of the same name."""
+
+    __tablename__ = "releases"
+    __table_args__ = (Index(None, "created_at"), Index(None, "chain", "created_at"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    chain: Mapped[str]
+    snapshot: Mapped[str]
+    provenance: Mapped[JsonObject]
+    created_at: Mapped[datetime]
+
+
+class Channel(Base):
+    """Where a channel of a chain points now. ``version`` goes up by one with every move."""
+
+    __tablename__ = "channels"
+
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    chain: Mapped[str] = mapped_column(primary_key=True)
+    release: Mapped[str]
+    version: Mapped[int]
+    forced: Mapped[bool]
+    rollout: Mapped[JsonObject]  # {} while there is none
+    updated_at: Mapped[datetime]
+
+
+class ChannelMove(Base):
+    """One move of a channel, kept for ever; the unique version makes the history a line."""
+
+    __tablename__ = "channel_moves"
+    __table_args__ = (
+        UniqueConstraint("channel", "chain", "version"),
+        CheckConstraint("action IN ('promote', 'rollback', 'rollout', 'stop')", name="action"),
+        Index(None, "channel", "chain", "created_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    channel: Mapped[str]
+    chain: Mapped[str]
+    version: Mapped[int]
+    action: Mapped[str]
+    from_release: Mapped[str]  # "" for the first
+    to_release: Mapped[str]
+    actor: Mapped[str]
+    verified: Mapped[bool]
+    reason: Mapped[str]
+    forced: Mapped[bool]
+    evidence: Mapped[JsonList]
+    rollout: Mapped[JsonObject]
+    created_at: Mapped[datetime]

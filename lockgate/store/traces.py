@@ -24,6 +24,8 @@ class TraceRecord:
     """One answered request, also one that failed. Texts are stored as given: who prints them neutralises them.
 
     ``passages`` hold chunk_id, path, heading, version, score and cosine; ``timings`` are milliseconds per stage.
+    ``channel`` is "" when the release was asked by its id; ``rollout`` and ``arm`` say which side of one answered;
+    ``shadow_of`` is the trace of the answer that the user got while this one was made aside.
     """
 
     id: str
@@ -50,6 +52,10 @@ class TraceRecord:
     guardrails: Sequence[str] = ()
     error_code: str = ""
     error: str = ""
+    channel: str = ""
+    rollout: str = ""
+    arm: str = ""
+    shadow_of: str = ""
 
 
 _FIELDS = tuple(item.name for item in fields(TraceRecord))

@@ -18,6 +18,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from lockgate.errors import Corrupt, NotFound, UserError
 from lockgate.models import embedder as module
+from lockgate.models.catalogue import load_catalogue
 from lockgate.models.embedder import (
     SentenceTransformerEmbedder,
     embedder_digest,
@@ -219,15 +220,16 @@ def test_batches_hold_every_index_once_and_keep_to_the_budget(lengths: list[int]
 
 def test_model_that_cannot_embed_or_was_not_fetched_is_told(tmp_path: Path) -> None:
     settings: Any = Settings(project=tmp_path, models_dir=tmp_path)
+    catalogue = load_catalogue(tmp_path)
     with pytest.raises(UserError, match="kind embedder is needed"):
-        load_embedder(settings, "smollm2-135m-instruct")
+        catalogue.get("smollm2-135m-instruct", kind="embedder")
     with pytest.raises(NotFound, match="lockgate models pull all-minilm-l6-v2"):
-        load_embedder(settings, "all-minilm-l6-v2")
+        load_embedder(settings, catalogue.get("all-minilm-l6-v2"))
 
 
 @pytest.mark.models
 def test_default_model_knows_what_belongs_together() -> None:
-    embedder = load_embedder(Settings(), "all-minilm-l6-v2")
+    embedder = load_embedder(Settings(), load_catalogue(Path()).get("all-minilm-l6-v2"))
     question, near, far = embedder.embed(
         ["How do I rotate a key?", "How often should access keys be rotated?", "Bake the bread for an hour."]
     )

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lockgate.errors import NotFound, Unavailable, UserError
+from lockgate.models.catalogue import load_catalogue
 from lockgate.models.decoding import CausalModel, Sampling
 from lockgate.models.generator import InProcessGenerator, generator_digest, load_generator
 from lockgate.models.tokens import TokenCounter
@@ -302,12 +303,12 @@ def test_digest_ignores_what_decides_nothing() -> None:
 def test_model_that_was_not_fetched_says_what_to_run(tmp_path: Path) -> None:
     settings = Settings(project=tmp_path, models_dir=tmp_path)
     with pytest.raises(NotFound, match="lockgate models pull smollm2-135m-instruct"):
-        load_generator(settings, "smollm2-135m-instruct")
+        load_generator(settings, load_catalogue(tmp_path).get("smollm2-135m-instruct"))
 
 
 @pytest.mark.models
 async def test_default_model_answers_sensibly() -> None:
-    generator = load_generator(Settings(), "smollm2-135m-instruct")
+    generator = load_generator(Settings(), load_catalogue(Path()).get("smollm2-135m-instruct"))
     question = [Message("user", "What is the capital of France?")]
     try:
         assert "Paris" in await collect(generator.stream(question, max_tokens=24))

@@ -1,0 +1,112 @@
+"""Signatures (Ed25519, RFC 8032) over what Lockgate writes for others to check: provenance now, evidence later."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lockgate.atomic import disk_errors, fsync_directory
+from lockgate.errors import Corrupt
+
+KEY_FILE = "signing.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """``key`` is the public key and ``value`` the signature, both base64 of the raw bytes."""
+
+    key: str
+    value: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the public key's SHA-256."""
+        return fingerprint(self.key)
+
+
+def fingerprint(key: str) -> str:
+    try:
+        return hashlib.sha256(base64.b64decode(key, validate=True)).hexdigest()[:16]
+    except (binascii.Error, ValueError):
+        return "invalid"
+
+
+def sign(state_dir: Path, payload: bytes) -> Signature:
+    """Sign with this installation's own key, made on first use in ``<state_dir>/keys`` (mode 0600)."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = _own_key(state_dir / "keys" / KEY_FILE)
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)  # type: ignore[attr-defined]
+    return Signature(_text(public), _text(key.sign(payload)))  # type: ignore[attr-defined]
+
+
+def verify(signature: Signature, payload: bytes) -> bool:
+    """Whether ``signature`` is one of ``payload`` by the key that it names. Whose key that is, it does not say."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(signature.key, validate=True))
+        key.verify(base64.b64decode(signature.value, validate=True), payload)
+    except (InvalidSignature, ValueError, binascii.Error):
+        return False
+    return True
+
+
+def own_key_fingerprint(state_dir: Path) -> str | None:
+    """That of this installation's key; None before anything was signed."""
+    if not (state_dir / "keys" / KEY_FILE).exists():
+        return None
+    return sign(state_dir, b"").fingerprint
+
+
+def _own_key(path: Path) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    data = _read(path) or _make(path)
+    try:
+        return load_pem_private_key(data, password=None)
+    except (ValueError, TypeError) as error:
+        raise Corrupt(
+            f"{path}: is not a private key ({error}).", hint="Restore it from a backup, or move it away for a new one."
+        ) from None
+
+
+def _read(path: Path) -> bytes | None:
+    with disk_errors(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _make(path: Path) -> bytes:
+    """Of two processes that make a key at once, the one that comes second takes the other's."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+        fsync_directory(path.parent)
+        return path.read_bytes()
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,108 @@
+"""Releases as this installation keeps them: the manifest in the object folder, what was said of it in the database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from lockgate.errors import NotFound, UserError
+from lockgate.release import Manifest, manifest_from
+from lockgate.settings import Settings
+from lockgate.store.database import Database
+from lockgate.store.objects import ObjectStore
+from lockgate.store.tables import Release
+
+MAX_LISTED = 1000
+SHORTEST = 6
+"""So many first characters of an id may name a release."""
+
+_ID = re.compile(r"[0-9a-f]{6,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """``provenance`` is the signed block: body, key, signature; see ``chains.provenance``."""
+
+    id: str
+    chain: str
+    snapshot: str
+    created_at: datetime
+    provenance: Mapping[str, Any]
+
+
+class ReleaseStore:
+    """Writes once, never changes. Safe for many processes at once."""
+
+    def __init__(self, db: Database, objects: ObjectStore) -> None:
+        self._db = db
+        self.objects = objects
+
+    def write(self, manifest: Manifest, provenance: Mapping[str, Any]) -> ReleaseRecord:
+        """Keep ``manifest``; one that is here already stays as it is, with the provenance that came first.
+
+        The object is on disk before the row that names it, so a kill in between leaves nothing that points nowhere.
+        """
+        name = self.objects.put(manifest.canonical())
+        with self._db.session() as session:
+            row = session.get(Release, name)
+            if row is None:
+                row = Release(
+                    id=name,
+                    chain=manifest.name,
+                    snapshot=manifest.snapshot.id,
+                    provenance=dict(provenance),
+                    created_at=datetime.now(UTC),
+                )
+                session.add(row)
+            return _record(row)
+
+    def find(self, name: str) -> ReleaseRecord:
+        """By id, or at least six first characters of one. Raises NotFound, UserError for one that fits several."""
+        name = name.strip().lower()
+        if not _ID.match(name):
+            raise UserError(
+                f"{name[:80]!r} is not the id of a release: {SHORTEST} to 64 hexadecimal digits.",
+                hint="See: lockgate release list",
+            )
+        query = select(Release).where(Release.id.startswith(name, autoescape=True)).limit(2)
+        with self._db.reading() as session:
+            rows = session.scalars(query).all()
+        if not rows:
+            raise NotFound(f"There is no release {name[:12]}.", hint="See: lockgate release list")
+        if len(rows) > 1:
+            raise UserError(f"{name!r} fits several releases: give more characters.", hint="See: lockgate release list")
+        return _record(rows[0])
+
+    def manifest(self, release_id: str) -> Manifest:
+        """Raises NotFound when the manifest is gone, Corrupt when a byte of it was touched."""
+        try:
+            data = self.objects.get(release_id)
+        except NotFound as error:
+            raise NotFound(
+                f"The manifest of release {release_id[:12]} is gone ({error.message})",
+                hint="Restore it from a backup, import the release again, or build it again.",
+            ) from None
+        return manifest_from(data, where=f"Release {release_id[:12]}")
+
+    def list(self, *, chain: str | None = None, limit: int = 100) -> list[ReleaseRecord]:
+        """Newest first."""
+        if not 1 <= limit <= MAX_LISTED:
+            raise UserError(f"limit: {limit} is not between 1 and {MAX_LISTED}.")
+        query = select(Release).order_by(Release.created_at.desc(), Release.id).limit(limit)
+        if chain is not None:
+            query = query.where(Release.chain == chain)
+        with self._db.reading() as session:
+            return [_record(row) for row in session.scalars(query)]
+
+
+def open_releases(settings: Settings, db: Database) -> ReleaseStore:
+    return ReleaseStore(db, ObjectStore(settings.state_dir / "objects"))
+
+
+def _record(row: Release) -> ReleaseRecord:
+    return ReleaseRecord(row.id, row.chain, row.snapshot, row.created_at, row.provenance)
