@@ -96,6 +96,14 @@ def load_yaml(path: Path, model: type[T]) -> T:
     return parse_yaml(read_text(path), model, where=str(path))
 
 
+def key_line(text: str, loc: tuple[int | str, ...], *, first_line: int = 1) -> int:
+    """The line of the file on which the value at ``loc`` stands, or the deepest key on the way to it.
+
+    ``text`` is YAML that ``parse_yaml`` took; ``loc`` is a path of keys and list positions.
+    """
+    return _line_of(yaml.compose(text, Loader=_Loader), loc) + first_line
+
+
 def split_front_matter(text: str, *, where: str) -> tuple[str, str, int]:
     """(front matter YAML, body, line on which the body begins). Raises UserError when there is none."""
     lines = text.splitlines(keepends=True)

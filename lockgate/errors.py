@@ -61,6 +61,12 @@ class GateFailed(LockgateError):
     code = "gate_failed"
 
 
+class Inconclusive(LockgateError):
+    """The gate could not tell: something that it needs to know is missing or broke. Never a pass."""
+
+    code = "inconclusive"
+
+
 class MissingExtra(LockgateError):
     """An optional part is not installed."""
 
@@ -81,6 +87,7 @@ HTTP_STATUS: dict[str, int] = {
     "conflict": 409,
     "policy_refused": 400,
     "gate_failed": 409,
+    "inconclusive": 409,
     "missing_extra": 501,
     "corrupt": 500,
 }
@@ -93,6 +100,7 @@ EXIT_CODE: dict[str, int] = {
     "conflict": 1,
     "policy_refused": 1,
     "gate_failed": 1,
+    "inconclusive": 3,
     "missing_extra": 1,
     "corrupt": 1,
 }

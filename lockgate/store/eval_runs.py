@@ -91,6 +91,18 @@ def list_eval_runs(db: Database, *, limit: int = 100) -> list[EvalRunRecord]:
         return [_record(row) for row in session.scalars(query)]
 
 
+def list_release_runs(db: Database, release: str, *, limit: int = 100) -> list[EvalRunRecord]:
+    """The newest runs of one release, newest first."""
+    query = (
+        select(EvalRun)
+        .where(EvalRun.release == release)
+        .order_by(EvalRun.started_at.desc(), EvalRun.id.desc())
+        .limit(limit)
+    )
+    with db.reading() as session:
+        return [_record(row) for row in session.scalars(query)]
+
+
 def _record(row: EvalRun) -> EvalRunRecord:
     return EvalRunRecord(
         id=row.id,
