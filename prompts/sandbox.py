@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
@@ -19,6 +19,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lockgate.errors import UserError
+from prompts.problem import Line, Problem, at
 
 MAX_OUTPUT = 200_000
 """Characters that one section may render to."""
@@ -28,6 +29,7 @@ MAX_STEPS = 100_000
 
 MAX_SECONDS = 1.0
 
+_SYNTAX = "docs/prompts.md lists what a template can use."
 _BUDGET = "lockgate budget"  # a key with a space in it cannot be named by a template
 _STEPS = "lockgate steps"
 
@@ -74,15 +76,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTemplate:
-    """A compiled template; ``first_line`` is the line of the file that its source begins on."""
+    """A compiled template; ``places`` names the file and line that each of its lines came from."""
 
     template: Template
-    where: str
-    first_line: int
+    places: tuple[tuple[str, int], ...]
 
-    def render(self, values: Mapping[str, object]) -> str:
-        """The text. ``values`` must be plain data. Raises UserError naming file and line, also beyond the limits."""
-        budget = Budget()
+    def render(self, values: Mapping[str, object], budget: Budget | None = None) -> str:
+        """The text. ``values`` must be plain data; several renderings can share a budget.
+
+        Raises UserError naming file and line, also beyond the limits.
+        """
+        budget = budget or Budget()
         pieces: list[str] = []
         left = MAX_OUTPUT
         context = self.template.new_context({**values, _BUDGET: budget})
@@ -94,8 +98,8 @@ class CheckedTemplate:
                 pieces.append(piece)
                 budget.spend()
         except Exception as error:  # whatever a template runs into is the template's or a value's fault
-            line = self.first_line + self._line(error.__traceback__) - 1
-            raise UserError(f"{self.where}:{line}: {_reason(error)}.") from None
+            file, line = self.places[min(self._line(error.__traceback__), len(self.places)) - 1]
+            raise UserError(f"{file}:{line}: {_reason(error)}.") from None
         return "".join(pieces)
 
     def _line(self, traceback: TracebackType | None) -> int:
@@ -107,26 +111,55 @@ class CheckedTemplate:
         return line
 
 
-def check_template(source: str, variables: frozenset[str], *, where: str, first_line: int) -> CheckedTemplate:
-    """Compile ``source``, which may use ``variables`` only.
+@dataclass(frozen=True, slots=True)
+class NameUse:
+    """A name in a template, read or set, and the line it stands on."""
 
-    Raises UserError naming file and line for bad syntax, anything not allowed and any name not declared.
+    name: str
+    is_set: bool
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReport:
+    """What checking a template found. ``template`` is None when there are problems; ``names`` when it has no syntax."""
+
+    template: CheckedTemplate | None
+    names: tuple[NameUse, ...] | None
+    problems: tuple[Problem, ...]
+
+
+def check_template(lines: Sequence[Line], variables: frozenset[str] | None) -> TemplateReport:
+    """Compile the template that ``lines`` are, which may use ``variables`` only (None: not known, any).
+
+    Reports bad syntax, anything not allowed and any name not declared, each with its place.
     """
     environment = _Environment()
-    line = first_line
+    source = "\n".join(line.text for line in lines).rstrip()
+    names: tuple[NameUse, ...] | None = None
+
+    def failed(rule: str, message: str, number: int = 1) -> TemplateReport:
+        line = lines[min(number, len(lines)) - 1]
+        return TemplateReport(None, names, (at(line, rule, message, word="{", fix=_SYNTAX),))
+
     try:
         tree = environment.parse(source)
-        _check(tree, variables, where, first_line)
+        names = tuple(
+            NameUse(node.name, node.ctx != "load", lines[node.lineno - 1]) for node in tree.find_all(nodes.Name)
+        )
+        if problems := tuple(_check(tree, variables, lines)):
+            return TemplateReport(None, names, problems)
         for loop in tree.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, _STEPS, [], [], None, None, lineno=loop.lineno)
         tree.set_environment(environment)
-        code = environment.compile(tree, filename=where)
-        return CheckedTemplate(Template.from_code(environment, code, environment.globals), where, first_line)
+        code = environment.compile(tree, filename=lines[0].file)
+        template = Template.from_code(environment, code, environment.globals)
     except TemplateSyntaxError as error:
-        line += error.lineno - 1
-        raise UserError(f"{where}:{line}: {_sentence(error.message or 'the template cannot be read')}.") from None
+        return failed("bad-template", f"{_sentence(error.message or 'the template cannot be read')}.", error.lineno)
     except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
-        raise UserError(f"{where}:{line}: the template cannot be compiled: {_short(str(error))}.") from None
+        return failed("bad-template", f"the template cannot be compiled: {_short(str(error))}.")
+    places = tuple((line.file, line.number) for line in lines)
+    return TemplateReport(CheckedTemplate(template, places), names, ())
 
 
 def reserved(name: str) -> bool:
@@ -174,43 +207,64 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def _check(tree: nodes.Template, variables: frozenset[str], where: str, first_line: int) -> None:
-    def refuse(node: nodes.Node, reason: str) -> NoReturn:
-        raise UserError(f"{where}:{first_line + node.lineno - 1}: {reason}")
-
+def _check(tree: nodes.Template, variables: frozenset[str] | None, lines: Sequence[Line]) -> Iterator[Problem]:
+    """What is not allowed. Nothing below a node that is not allowed is looked at: it would only repeat itself."""
     assigned = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
     calls = {id(call.node) for call in tree.find_all(nodes.Call)}
+
+    def known(name: str, node: nodes.Node) -> bool:
+        if name == "range":
+            return id(node) in calls
+        return variables is None or name in variables or name in assigned or name == "loop"
+
     for node in _walk(tree):
-        if not isinstance(node, _ALLOWED):
-            refuse(node, f"{_words(node)} cannot be used in a prompt.")
+        rule, word, message = "not-allowed", "", ""
         match node:
+            case nodes.Include():
+                message = 'an include stands alone on its line: {% include "shared/tone.md" %}.'
+            case _ if not isinstance(node, _ALLOWED):
+                message = f"{_words(node)} cannot be used in a prompt."
             case nodes.Name(ctx="store", name=name) if name in _RESERVED:
-                refuse(node, f"{name!r} has a meaning of its own and cannot be set.")
-            case nodes.Name(ctx="load", name=name) if not (
-                name in variables or name in assigned or name == "loop" or (name == "range" and id(node) in calls)
-            ):
-                known = ", ".join(sorted(variables)) or "none"
-                refuse(node, f"the variable {name!r} is not declared. Declared: {known}.")
+                word, message = name, f"{name!r} has a meaning of its own and cannot be set."
+            case nodes.Name(ctx="load", name=name) if not known(name, node):
+                declared = ", ".join(sorted(variables or ())) or "none"
+                rule, word = "undeclared-variable", name
+                message = f"the variable {name!r} is not declared. Declared: {declared}."
             case nodes.Call() if not (isinstance(node.node, nodes.Name) and node.node.name == "range"):
-                refuse(node, "nothing can be called but range(...).")
+                message = "nothing can be called but range(...)."
             case nodes.Call() if node.kwargs or node.dyn_args or node.dyn_kwargs:
-                refuse(node, "range takes one to three numbers.")
+                message = "range takes one to three numbers."
             case nodes.For(recursive=True):
-                refuse(node, "a loop cannot be recursive.")
+                message = "a loop cannot be recursive."
             case nodes.List(items=items) | nodes.Tuple(items=items, ctx="load") if not all(
                 isinstance(item, nodes.Const) for item in items
             ):
-                refuse(node, "a list can hold only constants.")
+                message = "a list can hold only constants."
             case nodes.Filter(name=name) if name not in _FILTERS:
-                refuse(node, f"no filter {name!r}. Filters: {', '.join(sorted(_FILTERS))}.")
+                word, message = name, f"no filter {name!r}. Filters: {', '.join(sorted(_FILTERS))}."
             case nodes.Test(name=name) if name not in _TESTS:
-                refuse(node, f"no test {name!r}. Tests: {', '.join(sorted(_TESTS))}.")
+                word, message = name, f"no test {name!r}. Tests: {', '.join(sorted(_TESTS))}."
+        if message:
+            fix = f"Add it to 'variables' in the front matter, or correct it: {word}." if rule != "not-allowed" else ""
+            line = lines[min(node.lineno, len(lines)) - 1]
+            yield Problem(rule, message, line.file, line.number, _column(line, word), fix)
+
+
+def _column(line: Line, word: str) -> int:
+    """1-based column of ``word`` inside the line's template signs; Jinja itself only knows the line."""
+    begin = min((start for sign in ("{{", "{%") if (start := line.text.find(sign)) >= 0), default=0)
+    found = re.compile(rf"(?<![\w.]){re.escape(word)}(?!\w)").search(line.text, begin) if word else None
+    return 1 + found.start() if found else line.column("{" if "{" in line.text else "")
 
 
 def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
-    yield node
-    for child in node.iter_child_nodes():
-        yield from _walk(child)
+    """Every node, parents first, without what lies below a node that is not allowed."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, _ALLOWED):
+            waiting += [*node.iter_child_nodes()][::-1]
 
 
 def _words(node: nodes.Node) -> str:

@@ -56,7 +56,7 @@ def test_the_hash_is_of_the_text_with_lf_line_ends(tmp_path: Path) -> None:
         (f"---\n{HEADER}variables: {{loop: str}}\n---\n# user\nHi\n", "'loop' cannot be the name of a variable"),
         (f"---\n{HEADER}defaults: {{temperature: 9}}\n---\n# user\nHi\n", "greet.md:5: key 'defaults.temperature'"),
         (f"---\n{HEADER}defaults: {{top_p: 1}}\n---\n# user\nHi\n", "unknown key 'defaults.top_p'"),
-        ("---\nname: [a\n---\n# user\nHi\n", r"greet.md:\d+:\d+: not valid YAML"),
+        ("---\nname: [a\n---\n# user\nHi\n", r"greet.md:\d+: not valid YAML"),
         ("---\n- a\n---\n# user\nHi\n", "a mapping of keys to values was expected"),
         (f"---\n{HEADER.replace('greet', 'other')}---\n# user\nHi\n", "must be that of the file, 'greet'"),
         (f"---\n{HEADER}---\nHi\n", "greet.md:6: a line '# system' or '# user' was expected"),

@@ -7,11 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.errors import UserError
-from prompts.sandbox import MAX_OUTPUT, check_template, fence
+from prompts.includes import text_lines
+from prompts.problem import refuse
+from prompts.sandbox import MAX_OUTPUT, CheckedTemplate, check_template, fence
+
+
+def _checked(source: str, names: frozenset[str], *, first: int = 1) -> CheckedTemplate:
+    report = check_template(text_lines(source, "p.md", first=first), names)
+    return report.template or refuse(report.problems)
 
 
 def _render(source: str, **values: object) -> str:
-    return check_template(source, frozenset(values), where="p.md", first_line=1).render(values)
+    return _checked(source, frozenset(values)).render(values)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +176,7 @@ def test_a_rendering_that_is_slow_but_small_is_stopped_by_the_clock() -> None:
 def test_an_error_names_the_line_of_the_file(source: str, line: int) -> None:
     values: dict[str, object] = {"a": "x", "n": 3, "rows": [{"t": "one"}]}
     with pytest.raises(UserError, match=rf"p\.md:{line}: "):
-        check_template(source, frozenset(values), where="p.md", first_line=10).render(values)
+        _checked(source, frozenset(values), first=10).render(values)
 
 
 def test_a_value_is_never_read_as_a_template() -> None:

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from lockgate.errors import UserError
+from prompts.includes import text_lines
+from prompts.problem import Line, Problem
 from prompts.sections import Section, split_sections
+
+
+def _split(body: str) -> tuple[tuple[Section, ...], list[Problem]]:
+    return split_sections(text_lines(body, "p.md", first=5) if body else [], end=Line("", "p.md", 5))
 
 
 def test_splits_a_body_at_role_headings() -> None:
     body = "\n# system\n\nBe brief.\n## A smaller heading\n\n# user\nHello\n# assistant \nHi\n# user\n\n\nBye\n\n"
-    assert split_sections(body, where="p.md", first_line=5) == (
-        Section("system", "Be brief.\n## A smaller heading", 8),
-        Section("user", "Hello", 12),
-        Section("assistant", "Hi", 14),
-        Section("user", "Bye", 18),
-    )
+    sections, problems = _split(body)
+    assert problems == []
+    assert [(section.role, section.lines) for section in sections] == [
+        ("system", (Line("Be brief.", "p.md", 8), Line("## A smaller heading", "p.md", 9))),
+        ("user", (Line("Hello", "p.md", 12),)),
+        ("assistant", (Line("Hi", "p.md", 14),)),
+        ("user", (Line("Bye", "p.md", 18),)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -30,5 +39,17 @@ def test_splits_a_body_at_role_headings() -> None:
     ],
 )
 def test_a_body_that_is_wrong_is_refused_with_its_line(body: str, says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        split_sections(body, where="p.md", first_line=5)
+    assert [str(problem) for problem in _split(body)[1] if says in str(problem)]
+
+
+def test_everything_that_is_wrong_is_found_at_once() -> None:
+    rules = [problem.rule for problem in _split("Hello\n# user\n# system\nA\n# assistant\n\n")[1]]
+    assert rules == ["missing-section", "empty-section", "system-not-first", "empty-section"]
+
+
+def test_many_sections_and_many_empty_lines_cost_little() -> None:
+    start = time.perf_counter()
+    _, problems = _split("# user\nHi\n" * 20_000)
+    assert [problem.rule for problem in problems] == ["too-long"]
+    _split("# user\n" + "\n" * 99_000 + "Hi" + "\n" * 99_000)
+    assert time.perf_counter() - start < 1
