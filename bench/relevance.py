@@ -69,7 +69,7 @@ def _measure(suite_name: str, chain: str) -> list[Measured]:
         open_database(settings.database) as db,
         IndexService(settings, db, open_embedder(settings)) as service,
     ):
-        retriever = SnapshotRetriever(service, definition.retrieval)
+        retriever = SnapshotRetriever(service, definition.retrieval, service.current)
         for case in suite.cases:
             found = retriever.retrieve(
                 condense(case.question, [Message(turn.role, turn.content) for turn in case.history]),

@@ -48,7 +48,7 @@ def main() -> None:
         print(f"plain BM25 over whole pages: nDCG@10 {np.mean(pages):.3f}")
         words: list[float] = []
         for weight in [float(part) for part in options.weights.split(",")]:
-            retriever = SnapshotRetriever(service, RetrievalOptions(dense_weight=weight))
+            retriever = SnapshotRetriever(service, RetrievalOptions(dense_weight=weight), service.current)
             ranks = [_rank(retriever, row["question"], row["source"]) for row in rows]
             gains = [_gain(rank) for rank in ranks]
             words = words or gains

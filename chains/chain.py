@@ -38,6 +38,8 @@ class ChainParts:
     """Everything a chain is made of. What is heavy is a function that gives the same object every time."""
 
     definition: ChainDefinition
+    release: str
+    mode: AnswerMode
     retriever: Retriever
     embedder: Callable[[], Embedder]
     chat_model: Callable[[], BaseChatModel]
@@ -47,7 +49,6 @@ class ChainParts:
     policy: Policy
     db: Database
     count_tokens: Callable[[Sequence[str]], list[int]]
-    auto_mode: Callable[[], AnswerMode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,23 @@ class Chain:
     def definition(self) -> ChainDefinition:
         return self._parts.definition
 
+    @property
+    def release(self) -> str:
+        return self._parts.release
+
+    @property
+    def retriever(self) -> Retriever:
+        return self._parts.retriever
+
     async def ask(self, request: AskRequest) -> AsyncIterator[AnswerEvent]:
         """Tokens as they are safe to show, then Finished. One trace is written, also when this fails or is closed.
 
         Raises PolicyRefused, NotFound (nothing indexed), Unavailable (busy), UserError.
         """
         parts = self._parts
-        draft = TraceDraft(request, parts.definition.name, parts.model, parts.answer_prompt.hash, parts.policy.hash)
+        draft = TraceDraft(
+            request, parts.definition.name, parts.release, parts.model, parts.answer_prompt.hash, parts.policy.hash
+        )
         started = time.perf_counter()
         written = False
         try:
@@ -133,7 +144,9 @@ class Chain:
         parts = self._parts
         history = [{"role": message.role, "content": message.content} for message in state.request.history]
         state.draft.prompt_hash = f"{parts.answer_prompt.hash}+{parts.condense_prompt.hash}"
-        messages = parts.condense_prompt.render(history=history, question=state.question)
+        messages = await asyncio.to_thread(
+            parts.condense_prompt.messages, {"history": history, "question": state.question}, parts.embedder
+        )
         model = await asyncio.to_thread(parts.chat_model)
         pieces = stream_text(model, messages, max_tokens=64, temperature=0.0, stop=("\n",), seed=0)
         return "".join([piece async for piece in pieces]).strip()
@@ -148,13 +161,8 @@ class Chain:
     def _decide(self, state: _State) -> _State:
         retrieval = state.retrieval
         relevant = retrieval is not None and is_relevant(retrieval, self._parts.definition.relevance)
-        mode = state.request.mode or self._mode()
-        state.draft.mode = mode
+        state.draft.mode = state.request.mode or self._parts.mode
         return replace(state, relevant=relevant)
-
-    def _mode(self) -> AnswerMode:
-        mode = self._parts.definition.mode
-        return self._parts.auto_mode() if mode == "auto" else mode
 
     # The answer
 
@@ -202,7 +210,8 @@ class Chain:
     async def _generate(self, state: _State) -> AsyncIterator[AnswerEvent]:
         parts, draft, request = self._parts, state.draft, state.request
         given = answers.within_budget(state.found, parts.definition.passage_budget, parts.count_tokens)
-        messages = parts.answer_prompt.render(question=state.question, passages=answers.prompt_passages(given))
+        values = {"question": state.question, "passages": answers.prompt_passages(given)}
+        messages = await asyncio.to_thread(parts.answer_prompt.messages, values, parts.embedder)
         defaults = parts.answer_prompt.defaults
         limit = min(request.max_tokens or parts.definition.max_tokens, parts.definition.max_tokens)
         temperature = request.temperature if request.temperature is not None else defaults.temperature or 0.0
@@ -272,6 +281,9 @@ class Chain:
             mode=mode,
             trace_id=state.draft.id,
             snapshot=retrieval.snapshot if retrieval else "",
+            release=self._parts.release,
+            channel=state.request.served.channel,
+            forced=state.request.served.forced,
             usage=answers.usage(self._parts.count_tokens, prompt or state.question, text),
             guardrails=tuple(guardrails),
             indexing=retrieval.indexing if retrieval else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,13 +18,22 @@ from lockgate.terminal import json_text, plain
 from lockgate.types import Answer, AskRequest, Finished, Message, Token
 
 if TYPE_CHECKING:
+    from chains.target import Target
     from lockgate.ports import Asker
+    from lockgate.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Ask the chains that answer from the indexed documents.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Mode = Literal["extractive", "generative"]
 ModeOption = Annotated[Mode | None, typer.Option(help="How to answer; default: what the chain says.")]
+ChannelOption = Annotated[
+    str | None, typer.Option(help="The channel to ask; default: production if it is set, else staging.")
+]
+ReleaseOption = Annotated[str | None, typer.Option(help="A release, by id or its first characters.")]
+DraftOption = Annotated[
+    bool, typer.Option("--draft", help="Build a release from the project's files as they are, and ask that.")
+]
 ChainOption = Annotated[str | None, typer.Option(help="The chain to ask; default: LOCKGATE_CHAIN.")]
 
 
@@ -33,15 +43,18 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
     mode: ModeOption = None,
     chain: ChainOption = None,
-    snapshot: Annotated[str | None, typer.Option(help="A kept snapshot, by id or its first characters.")] = None,
+    channel: ChannelOption = None,
+    release: ReleaseOption = None,
+    draft: DraftOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one question, with citations."""
+    """Answer one question, with citations: from production if it is set, else from staging."""
     from chains.local import open_asker
 
     settings = settings_of(ctx.obj)
     request = AskRequest(question=question, origin="cli", mode=mode)
-    with open_asker(settings, chain=chain, snapshot=snapshot) as asker:
+    target = _target(settings, chain, channel, release, draft=draft)
+    with open_asker(settings, target, command="lockgate chains ask") as asker:
         answer = asyncio.run(_ask(asker, request, quiet=as_json))
     if as_json:
         typer.echo(json_text(dataclasses.asdict(answer)))
@@ -50,17 +63,28 @@ def ask(
 
 
 @app.command()
-def chat(ctx: typer.Context, mode: ModeOption = None, chain: ChainOption = None) -> None:
+def chat(
+    ctx: typer.Context,
+    mode: ModeOption = None,
+    chain: ChainOption = None,
+    channel: ChannelOption = None,
+    release: ReleaseOption = None,
+    draft: DraftOption = False,
+) -> None:
     """Hold a conversation. An empty line or Ctrl-D ends it."""
     from chains.local import open_asker
 
     settings = settings_of(ctx.obj)
     history: list[Message] = []
-    with open_asker(settings, chain=chain, command="lockgate chains chat") as asker:
+    conversation = uuid.uuid4().hex
+    target = _target(settings, chain, channel, release, draft=draft)
+    with open_asker(settings, target, command="lockgate chains chat") as asker:
         typer.echo("Ask away; an empty line ends the conversation.", err=True)
         while question := _read_line():
             try:
-                request = AskRequest(question=question, history=tuple(history), origin="cli", mode=mode)
+                request = AskRequest(
+                    question=question, history=tuple(history), origin="cli", mode=mode, conversation=conversation
+                )
                 answer = asyncio.run(_ask(asker, request, quiet=False))
             except LockgateError as error:
                 # One refused question does not end a conversation.
@@ -118,10 +142,30 @@ def _print_sources(answer: Answer) -> None:
         where = " > ".join(dict.fromkeys((citation.title, *citation.heading)))
         page = f", page {citation.page}" if citation.page else ""
         typer.echo(plain(f"[{citation.number}] {where} — {citation.path}{page} (version {citation.version})"))
-    notes: Sequence[str] = [f"snapshot {answer.snapshot[:12]}", f"release {answer.release}", f"mode {answer.mode}"]
+    channel = f"{answer.channel}{' (forced)' if answer.forced else ''}" if answer.channel else ""
+    release = " ".join(filter(None, (channel, "release", answer.release[:12])))
+    notes: Sequence[str] = [release, f"snapshot {answer.snapshot[:12]}", f"mode {answer.mode}"]
     if answer.indexing is not None:
         notes = [f"still indexing, {100 * answer.indexing:.0f} %", *notes]
     typer.echo(plain(" · ".join([*notes, *answer.guardrails, f"trace {answer.trace_id[:12]}"])), err=True)
+
+
+def _target(
+    settings: Settings, chain: str | None, channel: str | None, release: str | None, *, draft: bool
+) -> Target:
+    """Raises UserError for options that contradict each other, and whatever building a draft raises."""
+    from chains.target import Target
+
+    if sum(map(bool, (channel, release, draft))) > 1 or (release and chain):
+        raise UserError(
+            "Only one of --channel, --release and --draft can be given, and --release knows its own chain."
+        )
+    if draft:
+        from chains.release import build_from_project
+
+        release = build_from_project(settings, chain or settings.chain).id
+        typer.echo(f"Built release {release[:12]} from the project's files.", err=True)
+    return Target(release=release or "", chain="" if release else chain or "", channel=channel or "")
 
 
 def _read_line() -> str:

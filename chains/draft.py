@@ -16,6 +16,7 @@ from lockgate.types import Answer, AskRequest, Retrieval
 class TraceDraft:
     request: AskRequest
     chain: str
+    release: str
     model: str
     prompt_hash: str  # of the answer prompt; "ANSWER+CONDENSE" once a model condensed the question
     policy_hash: str
@@ -53,6 +54,11 @@ class TraceDraft:
             created_at=self.started,
             origin=self.request.origin,
             chain=self.chain,
+            release=self.release,
+            channel=self.request.served.channel,
+            rollout=self.request.served.rollout,
+            arm=self.request.served.arm,
+            shadow_of=self.request.served.shadow_of,
             model=self.model if self.mode == "generative" else "",
             mode=self.mode,
             question=self.request.question,

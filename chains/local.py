@@ -4,60 +4,100 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
-from lockgate.errors import UserError
-from lockgate.owner import acquire, find_server
+from chains.target import Target, resolve
+from lockgate.owner import ServerHandle, acquire, find_server
 from lockgate.ports import Asker, Retriever
 from lockgate.remote import RemoteAsker, RemoteRetriever
 from lockgate.settings import Settings
-from lockgate.types import AnswerEvent, AskRequest, Retrieval
+from lockgate.types import AnswerEvent, AskRequest, Retrieval, Served
+
+if TYPE_CHECKING:
+    from chains.assembly import SharedModels
+    from chains.chain import Chain
+    from ingestion.service import IndexService
+    from lockgate.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAsker:
-    """A chain and its retriever, wherever they run."""
+    """A release's chain and its retriever, wherever they run. ``served`` says through which channel it is asked."""
 
     asker: Asker
     retriever: Retriever
+    served: Served | None = None
 
     def ask(self, request: AskRequest) -> AsyncIterator[AnswerEvent]:
-        return self.asker.ask(request)
+        return self.asker.ask(replace(request, served=self.served) if self.served else request)
 
     def retrieve(self, question: str, *, limit: int) -> Retrieval:
         return self.retriever.retrieve(question, limit=limit)
 
 
-@contextlib.contextmanager
-def open_asker(
-    settings: Settings, *, chain: str | None = None, snapshot: str | None = None, command: str = "lockgate chains ask"
-) -> Iterator[LocalAsker]:
-    """Raises NotFound (no such chain, model not pulled, nothing indexed), Conflict when another command has the index.
+class ReleaseHost(Protocol):
+    """Gives any number of releases to ask; they share models and index."""
 
-    ``snapshot`` names one of the kept snapshots; that needs the index to oneself, since a server answers from its own.
+    def open(self, target: Target) -> LocalAsker:
+        """Raises NotFound for a release that is not here and a channel that is not set."""
+        ...
+
+
+@contextlib.contextmanager
+def open_host(settings: Settings, command: str) -> Iterator[ReleaseHost]:
+    """The server that owns the index, or this process with the index to itself for as long as the block lasts.
+
+    Raises Conflict when another command has the index, NotFound when a model is not pulled.
     """
     if handle := find_server(settings.state_dir):
-        if snapshot or (chain and chain != settings.chain):
-            raise UserError(
-                f"`{handle.command}` (process {handle.pid}) owns the index and asks its own chain and snapshot.",
-                hint="Stop it, or leave out --chain and --snapshot.",
-            )
-        yield LocalAsker(RemoteAsker(handle), RemoteRetriever(handle))
+        yield _RemoteHost(handle)
         return
     with acquire(settings.state_dir, command):
-        from chains.assembly import ChatModels, assemble_chain
+        from chains.assembly import SharedModels
         from ingestion.embedding import open_embedder
-        from ingestion.retriever import SnapshotRetriever
         from ingestion.service import IndexService
         from lockgate.store.database import open_database
 
         with open_database(settings.database) as db, IndexService(settings, db, open_embedder(settings)) as service:
-            opened = service.open_snapshot(snapshot) if snapshot else service.current()
-            models = ChatModels(settings)
+            models = SharedModels(settings)
             try:
-                built = assemble_chain(
-                    settings, db, service, models, chain or settings.chain, snapshot=opened if snapshot else None
-                )
-                yield LocalAsker(built, SnapshotRetriever(service, built.definition.retrieval, snapshot=opened))
+                yield LocalHost(settings, db, service, models)
             finally:
                 models.close()
+
+
+@contextlib.contextmanager
+def open_asker(settings: Settings, target: Target, *, command: str) -> Iterator[LocalAsker]:
+    """One release or channel, asked from a command."""
+    with open_host(settings, command) as host:
+        yield host.open(target)
+
+
+class LocalHost:
+    """Releases in this process, which owns the index."""
+
+    def __init__(self, settings: Settings, db: Database, service: IndexService, models: SharedModels) -> None:
+        self._settings = settings
+        self._db = db
+        self._service = service
+        self._models = models
+
+    def open(self, target: Target) -> LocalAsker:
+        from chains.assembly import assemble_chain
+        from lockgate.store.releases import open_releases
+
+        store = open_releases(self._settings, self._db)
+        pointed = resolve(self._db, store, target, self._settings.chain)
+        chain: Chain = assemble_chain(store.manifest(pointed.release), self._db, self._service, self._models)
+        channel = pointed.channel
+        served = Served(channel.channel, channel.forced) if channel else None
+        return LocalAsker(chain, chain.retriever, served)
+
+
+class _RemoteHost:
+    def __init__(self, handle: ServerHandle) -> None:
+        self._handle = handle
+
+    def open(self, target: Target) -> LocalAsker:
+        return LocalAsker(RemoteAsker(self._handle, target.model), RemoteRetriever(self._handle, target.model))

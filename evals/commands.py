@@ -53,6 +53,10 @@ def run_command(
         Literal["extractive", "generative"] | None,
         typer.Option(help="Answer mode; default: what the chain definition says."),
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="The release to measure; default: one built from the project's files.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="Measure the release that this channel points at.")] = None,
     chain: Annotated[str | None, typer.Option(help="The chain to measure; default: LOCKGATE_CHAIN.")] = None,
     split: Annotated[Literal["dev", "test", "all"], typer.Option(help="Which half of the cases to ask.")] = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N cases of the split.")] = None,
@@ -66,21 +70,17 @@ def run_command(
 
     Exits with 1 when the suite is broken or nothing could be scored.
     """
-    from chains.definition import load_chain
     from chains.local import open_asker
+    from chains.target import Target
     from evals.report import build_table, summary_lines, write_reports
     from evals.run import run_suite
     from evals.suite import load_suite
 
     settings = settings_of(ctx.obj)
     suite = load_suite(settings.project_dir, suite_name)
-    definition = load_chain(settings.project_dir, chain or settings.chain)
-    facts = {
-        "chain": definition.name,
-        "model": settings.model or definition.model,
-        "lockgate": version("lockgate"),
-    }
-    with open_asker(settings, chain=chain, command="lockgate evals run") as asker, progress_bars() as progress:
+    facts = _measured_release(settings, release, channel, chain)
+    target = Target(release=facts["release"])
+    with open_asker(settings, target, command="lockgate evals run") as asker, progress_bars() as progress:
         run = asyncio.run(
             run_suite(
                 suite,
@@ -112,6 +112,25 @@ def run_command(
         raise typer.Exit(1)
 
 
+def _measured_release(settings: Settings, release: str | None, channel: str | None, chain: str | None) -> dict[str, str]:
+    """Which release a run measures, and what of it the run is kept by. Raises UserError, NotFound."""
+    from chains.release import build_from_project
+    from chains.release_commands import release_named
+    from lockgate.errors import UserError
+    from lockgate.store.database import open_database
+    from lockgate.store.releases import open_releases
+
+    if release and (channel or chain):
+        raise UserError("--release knows its own chain: leave out --channel and --chain.")
+    if not release and not channel:
+        release = build_from_project(settings, chain or settings.chain).id
+    with open_database(settings.database) as db:
+        name = release_named(settings, db, release or f"{chain or settings.chain}@{channel}")
+        manifest = open_releases(settings, db).manifest(name)
+    typer.echo(f"Measuring release {name[:12]} of chain {manifest.name}.", err=True)
+    return {"chain": manifest.name, "model": manifest.model.name, "release": name, "lockgate": version("lockgate")}
+
+
 def _record(settings: Settings, run: EvalRun) -> None:
     """Keep the run in the store: ``auto`` reads the newest complete run of each mode from there."""
     from lockgate.store.database import open_database
@@ -129,7 +148,7 @@ def _record(settings: Settings, run: EvalRun) -> None:
         mode=run.mode,
         # Quoting needs no chat model, so an extractive run stands for every one of them.
         model="" if run.mode == "extractive" else str(run.metadata["model"]),
-        release="unreleased",
+        release=str(run.metadata["release"]),
         snapshot=snapshots[0] if len(snapshots) == 1 else ",".join(snapshots),
         started_at=run.started_at,
         finished_at=run.finished_at,

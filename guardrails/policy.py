@@ -86,7 +86,8 @@ class Policy:
     owner: str
     input: tuple[InputLength, ...]
     output: tuple[Citations | Links, ...]
-    path: Path
+    text: str
+    where: str
 
     def check_input(self, text: str) -> str:
         """``text`` without control characters (line ends as LF). Raises PolicyRefused when a check blocks it."""
@@ -118,11 +119,15 @@ def load_policy(project_dir: Path, name: str) -> Policy:
         files |= {file.stem: file for file in folder.glob("*.yaml") if file.is_file()}
     if not _NAME.match(name) or name not in files:
         raise NotFound(f"No policy is called {name[:80]!r}.", hint=f"Policies: {', '.join(sorted(files)) or 'none'}.")
-    path = files[name]
-    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    loaded = parse_yaml(text, PolicyFile, where=str(path))
+    text = read_text(files[name]).replace("\r\n", "\n").replace("\r", "\n")
+    return policy_from_text(name, text, where=str(files[name]))
+
+
+def policy_from_text(name: str, text: str, *, where: str) -> Policy:
+    """The policy that ``text`` (LF line ends) is; ``where`` is what to call it in errors. Raises UserError."""
+    loaded = parse_yaml(text, PolicyFile, where=where)
     if loaded.name != name:
-        raise UserError(f"{path}: the name is {loaded.name!r}, but must be that of the file, {name!r}.")
+        raise UserError(f"{where}: the name is {loaded.name!r}, but must be that of the file, {name!r}.")
     return Policy(
         name=name,
         hash=hashlib.sha256(text.encode()).hexdigest(),
@@ -130,5 +135,6 @@ def load_policy(project_dir: Path, name: str) -> Policy:
         owner=loaded.owner,
         input=loaded.input,
         output=loaded.output,
-        path=path,
+        text=text,
+        where=where,
     )

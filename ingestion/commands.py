@@ -160,8 +160,8 @@ def search(
         found = RemoteRetriever(handle).retrieve(question, limit=limit)
     else:
         with _open(settings, "lockgate ingestion search") as (service, _):
-            opened = service.open_snapshot(snapshot) if snapshot else None
-            found = SnapshotRetriever(service, RetrievalOptions(), snapshot=opened).retrieve(question, limit=limit)
+            opened = service.open_snapshot(snapshot) if snapshot else service.current()
+            found = SnapshotRetriever(service, RetrievalOptions(), lambda: opened).retrieve(question, limit=limit)
     if as_json:
         typer.echo(json_text(asdict(found)))
         return

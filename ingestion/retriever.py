@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ingestion.index import Hit, HybridQuery, SparseVector
 from ingestion.options import RetrievalOptions
 from ingestion.service import IndexService, OpenSnapshot
@@ -9,22 +11,21 @@ from lockgate.types import Passage, Retrieval
 
 
 class SnapshotRetriever:
-    """Finds passages in the service's current snapshot, or in ``snapshot`` when one is given."""
+    """Finds passages in the snapshot that ``opened`` gives: asked anew each time, because a sync that starts over, or
+    drops old snapshots, opens them anew."""
 
-    def __init__(
-        self, service: IndexService, options: RetrievalOptions, *, snapshot: OpenSnapshot | None = None
-    ) -> None:
+    def __init__(self, service: IndexService, options: RetrievalOptions, opened: Callable[[], OpenSnapshot]) -> None:
         self._service = service
         self._options = options
-        self._snapshot = snapshot
+        self._opened = opened
 
     def retrieve(self, question: str, *, limit: int) -> Retrieval:
-        """At most ``limit`` passages, best first. Raises NotFound, saying what to run, while nothing is indexed."""
+        """At most ``limit`` passages, best first. Raises NotFound, saying what to run, when there is no snapshot."""
         service, options = self._service, self._options
-        opened = self._snapshot or service.current()
+        opened = self._opened()
         terms = service.terms.count(question)
         hybrid = opened.record.kind == "hybrid"
-        dense = service.embedder.load().embed([question])[0] if hybrid else None
+        dense = opened.embedder.load().embed([question])[0] if hybrid else None
         hits = opened.index.search(
             HybridQuery(
                 seq=opened.record.seq,

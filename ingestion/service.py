@@ -25,6 +25,7 @@ from lockgate.store.snapshots import SnapshotRecord
 from lockgate.types import SnapshotKind
 
 if TYPE_CHECKING:
+    from lockgate.models.catalogue import ModelFiles
     from lockgate.ports import Embedder
 
 NOTHING_INDEXED = "Nothing is indexed yet."
@@ -40,9 +41,12 @@ log = logging.getLogger(__name__)
 class EmbedderHandle:
     """An embedder that is loaded only when needed: what a sync of unchanged pages and a status need is known before.
 
-    ``load`` gives the same object every time; ``count_tokens`` needs no model weights.
+    ``load`` gives the same object every time; ``count_tokens`` needs no model weights; ``files`` are what a release
+    pins.
     """
 
+    name: str
+    files: ModelFiles
     digest: str
     dimension: int
     count_tokens: CountTokens
@@ -51,11 +55,12 @@ class EmbedderHandle:
 
 @dataclass(frozen=True, slots=True)
 class OpenSnapshot:
-    """A snapshot that can be asked."""
+    """A snapshot that can be asked, with the embedder that it was made with."""
 
     record: SnapshotRecord
     index: Index
     lexicon: Lexicon
+    embedder: EmbedderHandle
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,10 @@ class IndexService:
         self._closing = threading.Event()
         self._share: float | None = None
         self._current: OpenSnapshot | None = None
+        self._opened: dict[str, OpenSnapshot] = {}
         self._lost: Corrupt | None = None
         try:
-            self._open_index(embedder.digest)
+            self._open_index(embedder)
             self._refresh()
         except Corrupt as error:
             self._lose(error)
@@ -111,12 +117,26 @@ class IndexService:
             raise _other_embedder(record)
         raise NotFound(NOTHING_INDEXED, hint=INDEX_FIRST)
 
-    def open_snapshot(self, name: str) -> OpenSnapshot:
-        """One of the kept snapshots, by id or its first characters."""
+    def open_snapshot(self, name: str, embedder: EmbedderHandle | None = None) -> OpenSnapshot:
+        """One of the kept snapshots, by id or its first characters; quick when it was asked for before.
+
+        ``embedder`` is the one that it was made with, when that is not this service's own. Raises NotFound when it is
+        not kept (any more), Corrupt when the index was lost.
+        """
+        if self._lost is not None:
+            raise self._lost
+        opened = self._opened.get(name)
+        if opened is not None:
+            return opened
         record = store.find_snapshot(self._db, name)
         if record is None:
-            raise NotFound(f"There is no snapshot {name!r}.", hint="See: lockgate ingestion snapshots")
-        return self._open(record)
+            raise NotFound(
+                f"There is no snapshot {name[:12]!r} here.",
+                hint="See: lockgate ingestion snapshots. One that is gone comes back with a sync of the same documents.",
+            )
+        opened = self._open(record, embedder)
+        self._opened[name] = opened
+        return opened
 
     def status(self) -> IndexStatus:
         current = self._current
@@ -139,7 +159,7 @@ class IndexService:
         try:
             if self._lost is not None:
                 self._start_over()
-            index = self._open_index(self.embedder.digest)
+            index = self._open_index(self.embedder)
             shop = Workshop(
                 db=self._db,
                 objects=self._objects,
@@ -166,6 +186,7 @@ class IndexService:
         try:
             with self._opening:
                 self._current = None
+                self._opened.clear()
                 for index in self._indexes.values():
                     index.close()
                 self._indexes.clear()
@@ -189,29 +210,32 @@ class IndexService:
         return watch
 
     def _refresh(self) -> None:
+        self._opened.clear()  # a sync may have dropped some
         record = store.current_snapshot(self._db)
         ours = record is not None and record.embedder == self.embedder.digest
         self._current = self._open(record) if record and ours else None
 
-    def _open(self, record: SnapshotRecord) -> OpenSnapshot:
-        index = self._indexes.get(record.embedder)
-        if index is None:
-            if record.embedder != self.embedder.digest:
-                raise _other_embedder(record)
-            index = self._open_index(record.embedder)
+    def _open(self, record: SnapshotRecord, embedder: EmbedderHandle | None = None) -> OpenSnapshot:
+        embedder = embedder or self.embedder
+        if record.embedder != embedder.digest:
+            raise _other_embedder(record)
+        index = self._open_index(embedder)
         try:
             lexicon = Lexicon.from_bytes(self._objects.get(record.lexicon))
         except NotFound as error:
             raise Corrupt(f"The word counts of snapshot {record.id[:12]} are gone.", hint=SYNC_AGAIN) from error
-        return OpenSnapshot(record, index, lexicon)
+        return OpenSnapshot(record, index, lexicon, embedder)
 
-    def _open_index(self, digest: str) -> Index:
+    def _open_index(self, embedder: EmbedderHandle) -> Index:
         """Raises Corrupt when the folder cannot be opened, or holds fewer points than the store knows of."""
+        digest = embedder.digest
         with self._opening:
             if digest in self._indexes:
                 return self._indexes[digest]
-            index = self._make_index(digest)
-            clear_unfinished(self._db, index)
+            index = self._make_index(embedder)
+            if digest == self.embedder.digest:
+                # Another embedder's index is only read here; syncs write to one's own.
+                clear_unfinished(self._db, index)
             newest = store.newest_snapshot(self._db)
             found = index.count(newest.seq) if newest and newest.embedder == digest else 0
             self._indexes[digest] = index
@@ -219,8 +243,8 @@ class IndexService:
                 raise Corrupt(f"The index holds {found} of {newest.chunks} chunks.", hint=SYNC_AGAIN)
             return index
 
-    def _make_index(self, digest: str) -> Index:
-        dimension = self.embedder.dimension
+    def _make_index(self, embedder: EmbedderHandle) -> Index:
+        digest, dimension = embedder.digest, embedder.dimension
         if self._settings.qdrant_url:
             from ingestion.index_server import ServerIndex, connect
 
@@ -249,6 +273,7 @@ class IndexService:
                 folder = self._folder(digest)
                 folder.rename(folder.with_name(f"{folder.name}.broken-{time.time_ns()}"))
             store.discard_snapshots(self._db, digest)
+            self._opened.clear()
             self._lost = None
 
 

@@ -63,6 +63,10 @@ def passage_weights(terms: Terms, average_length: int) -> NDArray[np.float32]:
     return (terms.counts * (K1 + 1) / (terms.counts + norm)).astype(np.float32)
 
 
+_MAGIC = b"lockgate-lexicon-1\n"
+_ZIP = b"PK\x03\x04"
+
+
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """How many of a snapshot's ``chunks`` hold each term: sorted ``ids`` (uint32) and ``counts`` (uint32)."""
@@ -121,15 +125,30 @@ class Lexicon:
         return max((float(weights[np.isin(terms.ids, passage.ids)].sum()) / total for passage in passages), default=0.0)
 
     def to_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, chunks=np.int64(self.chunks), ids=self.ids, counts=self.counts)
-        return buffer.getvalue()
+        """The same lexicon always gives the same bytes: their hash is part of a release's id."""
+        numbers = np.array([self.chunks, len(self.ids)], dtype="<i8")
+        return b"".join(
+            (_MAGIC, numbers.tobytes(), self.ids.astype("<u4").tobytes(), self.counts.astype("<u4").tobytes())
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Lexicon:
         """Raises Corrupt when ``data`` is not a stored lexicon."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-                return cls(int(parts["chunks"]), parts["ids"], parts["counts"])
+            if data.startswith(_ZIP):  # as Lockgate 0.1 stored it
+                with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+                    return cls(int(parts["chunks"]), parts["ids"], parts["counts"])
+            return cls._from_numbers(data)
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise Corrupt("The stored lexicon cannot be read.", hint="Run: lockgate ingestion sync") from error
+
+    @classmethod
+    def _from_numbers(cls, data: bytes) -> Lexicon:
+        body = memoryview(data)[len(_MAGIC) :]
+        if not data.startswith(_MAGIC) or len(body) < 16:
+            raise ValueError("no lexicon")
+        chunks, terms = (int(number) for number in np.frombuffer(body[:16], dtype="<i8"))
+        if chunks < 0 or terms < 0 or len(body) != 16 + 8 * terms:
+            raise ValueError("cut short")
+        ids, counts = np.frombuffer(body[16:], dtype="<u4").astype(np.uint32).reshape(2, terms)
+        return cls(chunks, ids, counts)

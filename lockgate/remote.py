@@ -22,10 +22,12 @@ SILENCE_SECONDS = 30.0
 
 
 class RemoteAsker:
-    """ports.Asker through the owning server. Closing the iterator stops the work there."""
+    """ports.Asker through the owning server, which asks what ``model`` names ("" is its default). Closing the iterator
+    stops the work there."""
 
-    def __init__(self, handle: ServerHandle) -> None:
+    def __init__(self, handle: ServerHandle, model: str = "") -> None:
         self._handle = handle
+        self._model = model
 
     async def ask(self, request: AskRequest) -> AsyncIterator[AnswerEvent]:
         """Raises the error that the server raised, as the same branch; Unavailable when it does not answer."""
@@ -33,7 +35,7 @@ class RemoteAsker:
         with _network_errors(self._handle):
             async with (
                 httpx.AsyncClient(**_client_options(self._handle)) as client,
-                client.stream("POST", "/internal/ask", content=wire.dump(request), headers=_JSON) as response,
+                client.stream("POST", "/internal/ask", content=wire.dump(wire.AskCall(self._model, request)), headers=_JSON) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise wire.load_error(await response.aread(), status=response.status_code)
@@ -49,11 +51,12 @@ class RemoteAsker:
 class RemoteRetriever:
     """ports.Retriever through the owning server."""
 
-    def __init__(self, handle: ServerHandle) -> None:
+    def __init__(self, handle: ServerHandle, model: str = "") -> None:
         self._handle = handle
+        self._model = model
 
     def retrieve(self, question: str, *, limit: int) -> Retrieval:
-        body = _post(self._handle, "/internal/retrieve", wire.dump(wire.RetrieveRequest(question, limit)))
+        body = _post(self._handle, "/internal/retrieve", wire.dump(wire.RetrieveRequest(question, limit, self._model)))
         return wire.load_retrieval(body)
 
 

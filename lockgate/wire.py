@@ -69,9 +69,18 @@ class ErrorLine:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AskCall:
+    """``model`` as in the API: a channel, chain@channel or a release's id; "" for the default."""
+
+    model: str
+    request: AskRequest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RetrieveRequest:
     question: str
     limit: int
+    model: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,8 +127,8 @@ def _describe(item: Any) -> str:
     return f"key {key!r}: {item['msg']}, got {value if len(value) <= 80 else value[:77] + '...'}."
 
 
-def load_ask_request(data: bytes | str) -> AskRequest:
-    return load(data, AskRequest)
+def load_ask_call(data: bytes | str) -> AskCall:
+    return load(data, AskCall)
 
 
 def load_retrieval(data: bytes | str) -> Retrieval:

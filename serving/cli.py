@@ -23,15 +23,18 @@ from lockgate.terminal import plain
 from serving.commands import add_commands
 
 NOUNS = {
-    "ingestion": "ingestion.commands",
-    "chains": "chains.commands",
-    "prompts": "prompts.commands",
-    "guardrails": "guardrails.commands",
-    "evals": "evals.commands",
-    "models": "lockgate.models.commands",
-    "db": "lockgate.store.commands",
+    "ingestion": ("ingestion.commands",),
+    "chains": ("chains.commands",),
+    "prompts": ("prompts.commands", "evals.prompt_commands"),
+    "guardrails": ("guardrails.commands",),
+    "evals": ("evals.commands",),
+    "release": ("chains.release_commands", "evals.release_commands", "serving.release_commands"),
+    "scope": ("evals.scope_commands",),
+    "models": ("lockgate.models.commands",),
+    "db": ("lockgate.store.commands",),
 }
-"""Noun on the command line: module whose ``app`` it is. Add a folder's commands here."""
+"""Noun on the command line: the modules whose ``app`` it is. A command that needs a higher layer than its noun's folder
+lives in that layer, and a later module's command replaces an earlier one's of the same name."""
 
 INTERRUPTED = 130
 
@@ -40,12 +43,14 @@ class LazyGroup(TyperGroup):
     """Imports the module behind a noun when that noun is used, or listed in a help text."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *(noun for noun, module in NOUNS.items() if find_spec(module))]
+        return [*super().list_commands(ctx), *NOUNS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in NOUNS or find_spec(NOUNS[cmd_name]) is None:
+        if cmd_name not in NOUNS:
             return super().get_command(ctx, cmd_name)
-        group = typer.main.get_group(importlib.import_module(NOUNS[cmd_name]).app)
+        group, *more = (typer.main.get_group(importlib.import_module(module).app) for module in NOUNS[cmd_name])
+        for other in more:
+            group.commands.update(other.commands)
         group.name = cmd_name
         return group
 

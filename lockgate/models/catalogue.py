@@ -107,6 +107,11 @@ class ModelFiles(ContentModel):
         content = {"files": self.files, "gguf": self.gguf.model_dump() if self.gguf else None}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def identity(self) -> ModelFiles:
+        """The entry without what does not change what the model says."""
+        return ModelFiles(**{name: getattr(self, name) for name in ModelFiles.model_fields})
+
 
 class ModelEntry(ModelFiles):
     """One model of the catalogue."""
@@ -127,11 +132,6 @@ class ModelEntry(ModelFiles):
             case HubSource(repo=repo, revision=revision):
                 return f"{repo}@{revision}"
         return self.fingerprint[:12]
-
-    @property
-    def identity(self) -> ModelFiles:
-        """The entry without what does not change what the model says."""
-        return ModelFiles(**{name: getattr(self, name) for name in ModelFiles.model_fields})
 
 
 class Catalogue(ContentModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from chains.chain import Chain, ChainParts
@@ -95,13 +95,15 @@ def chain_over(
     retriever: FakeRetriever,
     generator: ScriptedGenerator | None = None,
     *,
-    auto_mode: Callable[[], AnswerMode] = lambda: "extractive",
+    route: AnswerMode = "extractive",
     **definition: object,
 ) -> Chain:
     embedder = WordEmbedder()
     return Chain(
         ChainParts(
             definition=ChainDefinition.model_validate({"name": "docs", **definition}),
+            release="r" * 64,
+            mode=route,
             retriever=retriever,
             embedder=lambda: embedder,
             chat_model=lambda: LocalChatModel(generator=generator),
@@ -111,7 +113,6 @@ def chain_over(
             policy=load_policy(project, "default"),
             db=db,
             count_tokens=embedder.count_tokens,
-            auto_mode=auto_mode,
         )
     )
 

@@ -127,12 +127,11 @@ def test_a_model_that_loops_is_stopped(tmp_path: Path, db: Database) -> None:
     assert generator.closed
 
 
-def test_auto_takes_the_mode_that_scored_better(tmp_path: Path, db: Database) -> None:
+def test_the_pinned_route_decides_unless_the_request_does(tmp_path: Path, db: Database) -> None:
     generator = ScriptedGenerator(["Rotate a key every ninety days."])
-    chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES), generator, auto_mode=lambda: "generative", mode="auto")
+    chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES), generator, route="generative", mode="auto")
     assert ask(chain, "How often?", history=())[1].answer.mode == "generative"
-    chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES), generator, mode="extractive")
-    assert ask(chain, "How often?")[1].answer.mode == "extractive"
+    assert ask(chain, "How often?", mode="extractive")[1].answer.mode == "extractive"
 
 
 def test_links_and_images_of_passages_do_not_reach_the_reader(tmp_path: Path, db: Database) -> None:

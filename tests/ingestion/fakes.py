@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion.service import EmbedderHandle, IndexService
+from lockgate.models.catalogue import ModelFiles
 from lockgate.settings import Settings
 from lockgate.store.database import Database
 
 DIMENSION = 16
+WORDS = ModelFiles(name="words", kind="embedder", dimension=DIMENSION, max_tokens=256, files={"model": "f" * 64})
 
 
 class WordEmbedder:
@@ -48,6 +50,8 @@ class WordEmbedder:
 
 def handle(embedder: WordEmbedder) -> EmbedderHandle:
     return EmbedderHandle(
+        name=embedder.name,
+        files=WORDS,
         digest=embedder.digest,
         dimension=embedder.dimension,
         count_tokens=embedder.count_tokens,

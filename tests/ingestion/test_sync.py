@@ -56,7 +56,7 @@ def service(tmp_path: Path, db: Database, embedder: WordEmbedder) -> Iterator[In
 
 
 def found(service: IndexService, question: str, limit: int = 10) -> list[str]:
-    retriever = SnapshotRetriever(service, RetrievalOptions())
+    retriever = SnapshotRetriever(service, RetrievalOptions(), service.current)
     return [passage.chunk.path for passage in retriever.retrieve(question, limit=limit).passages]
 
 
@@ -118,7 +118,7 @@ def test_removed_pages_are_gone_and_the_snapshot_before_still_has_them(service: 
     assert report.removed == 1
     assert "keys.md" not in found(service, "rotate a key")
     before = service.open_snapshot(first.snapshot[:12])
-    retriever = SnapshotRetriever(service, RetrievalOptions(), snapshot=before)
+    retriever = SnapshotRetriever(service, RetrievalOptions(), lambda: before)
     assert retriever.retrieve("rotate a key", limit=5).passages[0].chunk.path == "keys.md"
 
 
@@ -381,7 +381,11 @@ def test_two_projects_on_one_server_do_not_share_points(
         settings = Settings.model_validate({**settings_for(project).model_dump(), "QDRANT_URL": "http://shared"})
         with open_database(settings.database) as db, IndexService(settings, db, handle(embedder)) as service:
             service.sync(project / "docs", quiet)
-            hits = SnapshotRetriever(service, RetrievalOptions()).retrieve("rotate keys", limit=9).passages
+            hits = (
+                SnapshotRetriever(service, RetrievalOptions(), service.current)
+                .retrieve("rotate keys", limit=9)
+                .passages
+            )
             answers.append([hit.chunk.text for hit in hits])
     assert answers == [["Rotate keys on Monday."], ["Rotate keys on Friday."]]
 
@@ -393,7 +397,7 @@ def test_a_pinned_snapshot_outlives_five_newer_ones(service: IndexService, docs:
         write_pages(docs, {"keys.md": f"# Keys\n\nThis is version number {number} of the page.\n"})
         service.sync(docs, quiet)
     assert len(list_snapshots(db)) == 6
-    retriever = SnapshotRetriever(service, RetrievalOptions(), snapshot=service.open_snapshot(first))
+    retriever = SnapshotRetriever(service, RetrievalOptions(), lambda: service.open_snapshot(first))
     assert "ninety" in retriever.retrieve("rotate a key", limit=5).passages[0].chunk.text
     set_pinned(db, first, False)
     write_pages(docs, {"keys.md": "# Keys\n\nThe last version of the page.\n"})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
@@ -70,3 +71,24 @@ def test_lexicon_survives_storage_and_refuses_rubbish() -> None:
     assert np.array_equal(again.ids, lexicon.ids)
     with pytest.raises(Corrupt):
         Lexicon.from_bytes(b"not a lexicon")
+
+
+def test_lexicon_bytes_depend_on_its_content_only() -> None:
+    first = Lexicon.empty().updated([np.array([3, 9], np.uint32), np.array([9], np.uint32)], [])
+    second = Lexicon.empty().updated([np.array([9], np.uint32), np.array([9, 3], np.uint32)], [])
+    assert first.to_bytes() == second.to_bytes()
+    again = Lexicon.from_bytes(first.to_bytes())
+    assert (again.chunks, again.ids.tolist(), again.counts.tolist()) == (2, [3, 9], [1, 2])
+
+
+def test_lexicon_of_the_first_version_can_be_read() -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, chunks=np.int64(2), ids=np.array([3], np.uint32), counts=np.array([1], np.uint32))
+    assert Lexicon.from_bytes(buffer.getvalue()).counts.tolist() == [1]
+
+
+@pytest.mark.parametrize("cut", [0, 5, 20, 30, -1])
+def test_lexicon_that_was_cut_short_is_corrupt(cut: int) -> None:
+    data = Lexicon.empty().updated([np.array([3, 9], np.uint32)], []).to_bytes()
+    with pytest.raises(Corrupt):
+        Lexicon.from_bytes(data[:cut] if cut >= 0 else data + b"x")
