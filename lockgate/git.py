@@ -19,10 +19,17 @@ _SAFE = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.quotePath=false"),
     *("-c", "diff.external="),
+    *("-c", "log.showSignature=false"),
     *("-c", "commit.gpgSign=false"),
     *("-c", "protocol.ext.allow=never"),
 )
+# A diff driver of the repository's own would be a program to run, too.
+_DIFFING = ("diff", "log", "show", "diff-tree", "diff-index", "diff-files")
+_NO_DRIVERS = ("--no-ext-diff", "--no-textconv")
+_OWN_SCOPES = ("local", "worktree")
 _ENVIRONMENT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR")
+# What compares or writes files of the work tree, and would run the repository's own filter programs on them.
+_FILTERING = ("status", "diff", "diff-index", "diff-files", "add", "commit", "worktree", "checkout", "switch", "reset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,11 @@ def run_git(
     than ``timeout`` seconds.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
+    drivers = _NO_DRIVERS if arguments[0] in _DIFFING else ()
+    filters = _own_filters_off(folder) if arguments[0] in _FILTERING else ()
     try:
         done = subprocess.run(
-            ["git", *_SAFE, "-C", str(folder), *arguments],
+            ["git", *_SAFE, *filters, "-C", str(folder), arguments[0], *drivers, *arguments[1:]],
             input=input.encode() if input is not None else None,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
@@ -58,6 +67,8 @@ def run_git(
         )
     except FileNotFoundError:
         raise MissingExtra("git is not installed.", hint="Install it, for example: apt-get install git") from None
+    except ValueError as error:  # a NUL, half a surrogate pair
+        raise UserError(f"git {arguments[0]} in {folder}: {error}.") from None
     except subprocess.TimeoutExpired:
         raise Unavailable(f"git {arguments[0]} in {folder} took longer than {timeout:g} s.") from None
     if done.returncode:
@@ -69,7 +80,7 @@ def run_git(
 def repository(folder: Path) -> Path | None:
     """The top of the work tree that ``folder`` lies in; None when it lies in none, or git is not there."""
     try:
-        top = run_git(folder, "rev-parse", "--show-toplevel").strip()
+        top = run_git(folder, "rev-parse", "--show-toplevel").removesuffix("\n")
     except (UserError, MissingExtra, Unavailable):
         return None
     return Path(top) if top else None
@@ -79,7 +90,25 @@ def git_state(folder: Path) -> GitState | None:
     """What is checked out where ``folder`` lies; None without a repository or before its first commit."""
     try:
         commit = run_git(folder, "rev-parse", "--verify", "HEAD").strip()
-        dirty = bool(run_git(folder, "status", "--porcelain", "--", ".").strip())
+        # Looking into a submodule would run git there, with that repository's configuration and without _SAFE.
+        status = run_git(folder, "status", "--porcelain", "--ignore-submodules=dirty", "--", ".")
     except (UserError, MissingExtra, Unavailable):
         return None
-    return GitState(commit, dirty)
+    return GitState(commit, dirty=bool(status))
+
+
+def _own_filters_off(folder: Path) -> list[str]:
+    """Options that empty the filters of the repository's own configuration; those of the user or the machine stay."""
+    wanted = r"^filter\..*\.(clean|smudge|process|required)$"
+    try:
+        listed = run_git(folder, "config", "--show-scope", "--name-only", "-z", "--get-regexp", wanted)
+    except UserError:  # none, or no repository
+        return []
+    fields = listed.split("\0")
+    own = dict.fromkeys(name for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in _OWN_SCOPES)
+    # A name with "=" cannot be said on the command line before its value, so nothing is run there at all.
+    if bad := next((name for name in own if "=" in name), None):
+        raise UserError(
+            f"{folder}: the repository's configuration names a filter that cannot be switched off: {bad!r}."
+        )
+    return [part for name in own for part in ("-c", f"{name}={'false' if name.endswith('.required') else ''}")]

@@ -133,6 +133,7 @@ def manifest_from(data: bytes, *, where: str = "the manifest") -> Manifest:
     try:
         body = json.loads(data)
         manifest = Manifest.model_validate(body)
+        canonical = manifest.canonical()  # a ValueError for NaN, half a surrogate pair or nesting without end
     except ValidationError as error:
         item = error.errors()[0]
         key = ".".join(str(part) for part in item["loc"])
@@ -142,6 +143,6 @@ def manifest_from(data: bytes, *, where: str = "the manifest") -> Manifest:
         ) from None
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{where} is not a release manifest: {error}.") from None
-    if manifest.canonical() != data:
+    if canonical != data:
         raise Corrupt(f"{where} is not in canonical form, so its hash does not name its content.")
     return manifest

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lockgate.atomic import disk_errors, fsync_directory
 from lockgate.errors import Corrupt
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE = "signing.pem"
 
@@ -31,8 +34,8 @@ class Signature:
 
 def fingerprint(key: str) -> str:
     try:
-        return hashlib.sha256(base64.b64decode(key, validate=True)).hexdigest()[:16]
-    except (binascii.Error, ValueError):
+        return hashlib.sha256(_bytes(key)).hexdigest()[:16]
+    except ValueError:
         return "invalid"
 
 
@@ -41,8 +44,8 @@ def sign(state_dir: Path, payload: bytes) -> Signature:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = _own_key(state_dir / "keys" / KEY_FILE)
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)  # type: ignore[attr-defined]
-    return Signature(_text(public), _text(key.sign(payload)))  # type: ignore[attr-defined]
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return Signature(_text(public), _text(key.sign(payload)))
 
 
 def verify(signature: Signature, payload: bytes) -> bool:
@@ -51,9 +54,8 @@ def verify(signature: Signature, payload: bytes) -> bool:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(signature.key, validate=True))
-        key.verify(base64.b64decode(signature.value, validate=True), payload)
-    except (InvalidSignature, ValueError, binascii.Error):
+        Ed25519PublicKey.from_public_bytes(_bytes(signature.key)).verify(_bytes(signature.value), payload)
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -65,16 +67,22 @@ def own_key_fingerprint(state_dir: Path) -> str | None:
     return sign(state_dir, b"").fingerprint
 
 
-def _own_key(path: Path) -> object:
+def _own_key(path: Path) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     data = _read(path) or _make(path)
     try:
-        return load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as error:
+        key = load_pem_private_key(data, password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError("it is of another kind")
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Corrupt(
-            f"{path}: is not a private key ({error}).", hint="Restore it from a backup, or move it away for a new one."
+            f"{path}: is not an Ed25519 private key ({error}).",
+            hint="Restore it from a backup, or move it away for a new one.",
         ) from None
+    return key
 
 
 def _read(path: Path) -> bytes | None:
@@ -110,3 +118,11 @@ def _make(path: Path) -> bytes:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    """What base64 ``text`` says. Raises ValueError for anything but the one way to write those bytes."""
+    data = base64.b64decode(text, validate=True)
+    if _text(data) != text:
+        raise ValueError("not in canonical base64")
+    return data
