@@ -11,14 +11,11 @@ from prompts.files import MAIN, Files, examples_path, main_paths
 from prompts.header import NAME, FrontMatter, read_header
 from prompts.includes import Expansion, expand, text_lines
 from prompts.problem import Line, Problem, at
-from prompts.sandbox import CheckedTemplate, TemplateReport, check_template
+from prompts.sandbox import MAX_TOKENS, CheckedTemplate, TemplateReport, check_template, count_tokens
 from prompts.sections import Section, split_sections
 
 MAX_CHARACTERS = 100_000
 """A prompt longer than this, its includes counted in, is a mistake: no model here could read it."""
-
-MAX_TEMPLATE_SIGNS = 5_000
-"""Openings of ``{{`` and ``{%``: a prompt with more would take longer than a second to compile."""
 
 
 @dataclass(slots=True)
@@ -72,6 +69,10 @@ def check_prompt(name: str, main: str, files: Files) -> CheckedPrompt:
     end = Line("", checked.label, len(checked.header) + 3)
     sections, problems = split_sections(body.lines, end=end)
     checked.problems += [*body.problems, *problems]
+    if sum(count_tokens(section.lines) for section in sections) > MAX_TOKENS:
+        message = f"the templates have more than {MAX_TOKENS} words and signs."
+        checked.problems.append(Problem("too-long", message, checked.label, end.number))
+        return checked
     checked.sections = [(section, check_template(section.lines, variables)) for section in sections]
     checked.problems += [problem for _, report in checked.sections for problem in report.problems]
     _check_examples(checked, files)
@@ -126,11 +127,6 @@ def _gathered(name: str, main: str, files: Files) -> tuple[CheckedPrompt, Expans
     lines = text_lines(body, checked.label, first=first) if body else []
     expansion = expand(lines, files, characters=MAX_CHARACTERS - len(header))
     checked.files |= expansion.files
-    signs = sum(line.text.count("{{") + line.text.count("{%") for line in expansion.lines)
-    if signs > MAX_TEMPLATE_SIGNS:
-        message = f"{signs} template signs; a prompt has at most {MAX_TEMPLATE_SIGNS}."
-        checked.problems += [*expansion.problems, Problem("too-long", message, checked.label, 1)]
-        return checked, None
     return checked, expansion
 
 

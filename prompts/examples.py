@@ -17,7 +17,7 @@ from prompts.header import ExampleChoice, FrontMatter
 from prompts.includes import text_lines
 from prompts.problem import Line, Problem, at
 from prompts.sandbox import Budget, CheckedTemplate
-from prompts.schema import MAX_DEPTH, OutputSchema
+from prompts.schema import MAX_CHECKS, MAX_DEPTH
 from prompts.values import checked_values
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ def read_examples(
         message = f"{len(lines)} rows, {len(text)} characters; at most {MAX_ROWS} and {MAX_CHARACTERS}."
         return Examples(choice, ()), [Problem("too-long", message, file)]
     reader = _Reader(front, choice, template, used)
-    rows = [row for line in lines if (row := reader.read(line)) is not None]
+    parsed = [(line, row) for line in lines if (row := reader.parse(line)) is not None]
+    rows = [made for line, row in parsed if (made := reader.rendered(line, row)) is not None]
+    for line, row in parsed:
+        reader.check_output(line, row.output)
     if not lines:
         reader.problems.append(Problem("broken-examples", "the file has no rows.", file, fix=f"A row is {_SHAPE}."))
     return Examples(choice, rows), reader.problems
@@ -122,26 +125,26 @@ class _Reader:
         self._variables = front.variables
         self._by = choice.by if choice.choose == "similar" else ""
         self._needed = (used & front.variables.keys()) | ({self._by} if self._by else set())
-        self._schema = OutputSchema(front.output) if front.output is not None else None
+        self._schema = front.output_schema
         self._template = template
         self._budget = Budget()
         self._characters = MAX_CHARACTERS
         self.problems: list[Problem] = []
 
-    def read(self, line: Line) -> Example | None:
-        if self._characters < 0:
-            return None
+    def parse(self, line: Line) -> ExampleRow | None:
         try:
-            row = ExampleRow.model_validate(json.loads(line.text, parse_constant=_refuse_constant))
+            return ExampleRow.model_validate(json.loads(line.text, parse_constant=_refuse_constant))
         except ValidationError as error:
             self._add(line, "broken-examples", f"{_described(error)}.", fix=f"A row is {_SHAPE}.")
-            return None
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            self._add(line, "broken-examples", "nested too deeply.")
+        except ValueError as error:
             self._add(line, "broken-examples", f"not valid JSON: {error}.", fix=f"A row is {_SHAPE}.")
-            return None
-        return self._checked(line, row)
+        return None
 
-    def _checked(self, line: Line, row: ExampleRow) -> Example | None:
+    def rendered(self, line: Line, row: ExampleRow) -> Example | None:
+        if self._characters < 0:
+            return None
         before = len(self.problems)
         user = ""
         try:
@@ -150,8 +153,6 @@ class _Reader:
             user = self._template.render(values, self._budget)
         except (ValueError, UserError) as error:
             self._add(line, "example-input", f"the input cannot be used: {error}.".replace("..", "."), word='"input"')
-        for reason in self._wrong_output(row.output):
-            self._add(line, "example-output", f"the output breaks the output schema: {reason}.", word='"output"')
         assistant = row.output if isinstance(row.output, str) else json.dumps(row.output, ensure_ascii=False)
         try:
             (user + assistant).encode()
@@ -164,10 +165,17 @@ class _Reader:
             return None
         return Example(line.number, user, assistant, str(row.input[self._by]) if self._by else "")
 
+    def check_output(self, line: Line, output: str | dict[str, Any] | list[Any]) -> None:
+        for reason in self._wrong_output(output):
+            self._add(line, "example-output", f"the output breaks the output schema: {reason}.", word='"output"')
+
     def _wrong_output(self, output: str | dict[str, Any] | list[Any]) -> list[str]:
         if self._schema is None:
             return []
-        return self._schema.text_errors(output) if isinstance(output, str) else self._schema.errors(output)
+        left = MAX_CHECKS - self._schema.checks
+        if isinstance(output, str):
+            return self._schema.text_errors(output, checks=left)
+        return self._schema.errors(output, checks=left)
 
     def _add(self, line: Line, rule: str, message: str, *, word: str = "", fix: str = "") -> None:
         self.problems.append(at(line, rule, message, word=word, fix=fix))
@@ -194,4 +202,6 @@ def _described(error: ValidationError) -> str:
         return "a JSON object was expected"
     if item["type"] == "extra_forbidden":
         return f"unknown key {key!r}. Known keys: input, output"
-    return f"key {key!r} is missing" if item["type"] == "missing" else f"key {key!r}: {item['msg']}"
+    if item["type"] == "missing":
+        return f"key {key!r} is missing"
+    return f"key {key!r}: {'a mapping' if key == 'input' else 'text, a mapping or a list'} was expected"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
@@ -20,7 +21,11 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 MAX_HEADER = 20_000
 """Characters of YAML: more would take longer to read than the second in which a bad file has to be refused."""
 
+MAX_NESTING = 500
+"""Brackets, braces and dashes that open something on one line: YAML's reader takes quadratic time over them."""
+
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_OPENERS = ("[", "{", "- ", "? ", ": ")
 _SUITE = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -68,12 +73,10 @@ class FrontMatter(ContentModel):
             raise ValueError(f"{', '.join(map(repr, unknown))} is not one of the variables")
         return value
 
-    @field_validator("output")
-    @classmethod
-    def _schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None:
-            OutputSchema(value)  # raises for what a schema cannot hold
-        return value
+    @cached_property
+    def output_schema(self) -> OutputSchema | None:
+        """Raises ValueError for what a schema cannot hold here; ``read_header`` has seen to it that it does not."""
+        return OutputSchema(self.output) if self.output is not None else None
 
 
 class _Variables(BaseModel):
@@ -91,15 +94,30 @@ def read_header(lines: Sequence[Line], where: str) -> tuple[FrontMatter | None, 
     if len(text) > MAX_HEADER:
         message = f"the front matter has {len(text)} characters; at most {MAX_HEADER} are read."
         return None, None, [at(lines[0], "too-long", message)]
+    for line in lines:
+        if sum(map(line.text.count, _OPENERS)) > MAX_NESTING:
+            return None, None, [at(line, "bad-yaml", f"more than {MAX_NESTING} levels or items on one line.")]
     try:
         front = parse_yaml(text, FrontMatter, where=where, first_line=2)
-        return front, frozenset(front.variables), []
+        problems = [*_schema_problems(front, lines)]
+        front = front.model_copy(update={"output": None}) if problems else front
+        return front, frozenset(front.variables), problems
     except UserError as error:
         problems = [*_problems(error.message, lines, where)]
+    except ValueError as error:  # a number with more digits than Python prints
+        return None, None, [at(lines[0], "bad-value", f"{error}.")]
     try:
         return None, frozenset(parse_yaml(text, _Variables, where=where).variables), problems
-    except UserError:
+    except (UserError, ValueError):
         return None, None, problems
+
+
+def _schema_problems(front: FrontMatter, lines: Sequence[Line]) -> Iterator[Problem]:
+    try:
+        _ = front.output_schema
+    except ValueError as error:
+        line = next((line for line in lines if line.text.startswith("output")), lines[0])
+        yield at(line, "bad-schema", f"the output schema cannot be used: {error}.")
 
 
 def _problems(message: str, lines: Sequence[Line], where: str) -> Iterator[Problem]:
@@ -107,6 +125,8 @@ def _problems(message: str, lines: Sequence[Line], where: str) -> Iterator[Probl
     for text in re.split(rf"\n(?={re.escape(where)}:)", message):
         found = re.match(r"(?::(\d+))?(?::(\d+))?: (.*)", text.removeprefix(where), re.DOTALL)
         number, column, said = (int(found[1] or 0), found[2], found[3]) if found else (0, None, text)
+        if "recursion" in said:
+            said = "the front matter is nested too deeply."
         key = re.search(r"key '([^']*)'", said)
         rule = next((rule for sign, rule in _RULES.items() if sign in said), "bad-value")
         if not 2 <= number < len(lines) + 2:
@@ -118,4 +138,9 @@ def _problems(message: str, lines: Sequence[Line], where: str) -> Iterator[Probl
             yield at(line, rule, said, word=key[1].rpartition(".")[2] if key and key[1] in said else "")
 
 
-_RULES = {"unknown key": "unknown-key", "is missing": "missing-key", "not valid YAML": "bad-yaml"}
+_RULES = {
+    "unknown key": "unknown-key",
+    "is missing": "missing-key",
+    "not valid YAML": "bad-yaml",
+    "nested too deeply": "bad-yaml",
+}

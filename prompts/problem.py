@@ -10,6 +10,9 @@ from lockgate.errors import UserError
 
 Level = Literal["error", "warning"]
 
+MAX_LISTED = 20
+"""Problems that one error message lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -47,5 +50,8 @@ def at(line: Line, rule: str, message: str, *, word: str = "", fix: str = "", le
 
 
 def refuse(problems: Sequence[Problem]) -> NoReturn:
-    """Raise UserError that lists ``problems``."""
-    raise UserError("\n".join(map(str, problems)), hint=problems[0].fix if len(problems) == 1 else "")
+    """Raise UserError that lists the first of ``problems`` and counts the others."""
+    lines = [str(problem) for problem in problems[:MAX_LISTED]]
+    if more := len(problems) - len(lines):
+        lines.append(f"... and {more} more.")
+    raise UserError("\n".join(lines), hint=problems[0].fix if len(problems) == 1 else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.ports import Embedder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A loaded prompt.
 
@@ -46,6 +45,7 @@ class Prompt:
     files: Mapping[str, str] = dataclasses.field(repr=False)
     sections: tuple[tuple[Role, CheckedTemplate], ...] = dataclasses.field(repr=False)
     examples: Examples | None = dataclasses.field(repr=False)
+    output_schema: OutputSchema | None = dataclasses.field(repr=False)
 
     @property
     def need_embedder(self) -> bool:
@@ -74,11 +74,7 @@ class Prompt:
 
     def output_errors(self, answer: str) -> list[str]:
         """How the text of an answer breaks the output schema; empty when it does not, or there is no schema."""
-        return self._output_schema.text_errors(answer) if self._output_schema else []
-
-    @cached_property
-    def _output_schema(self) -> OutputSchema | None:
-        return OutputSchema(self.output) if self.output is not None else None
+        return self.output_schema.text_errors(answer) if self.output_schema else []
 
     def _chosen(
         self, examples: Examples, values: Mapping[str, object], embedder: Callable[[], Embedder] | None
@@ -144,4 +140,5 @@ def built(checked: CheckedPrompt) -> Prompt:
             (section.role, report.template) for section, report in checked.sections if report.template is not None
         ),
         examples=checked.examples,
+        output_schema=front.output_schema,
     )

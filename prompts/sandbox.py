@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -28,6 +29,12 @@ MAX_STEPS = 100_000
 """Loop steps, filters and additions of one rendering."""
 
 MAX_SECONDS = 1.0
+
+MAX_TOKENS = 10_000
+"""Words and signs inside the template signs of one prompt: more would take long to compile."""
+
+MAX_PROBLEMS = 100
+"""Of one template; a file that is no prompt at all could have thousands."""
 
 _SYNTAX = "docs/prompts.md lists what a template can use."
 _BUDGET = "lockgate budget"  # a key with a space in it cannot be named by a template
@@ -147,7 +154,7 @@ def check_template(lines: Sequence[Line], variables: frozenset[str] | None) -> T
         names = tuple(
             NameUse(node.name, node.ctx != "load", lines[node.lineno - 1]) for node in tree.find_all(nodes.Name)
         )
-        if problems := tuple(_check(tree, variables, lines)):
+        if problems := tuple(islice(_check(tree, variables, lines), MAX_PROBLEMS)):
             return TemplateReport(None, names, problems)
         for loop in tree.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, _STEPS, [], [], None, None, lineno=loop.lineno)
@@ -156,10 +163,22 @@ def check_template(lines: Sequence[Line], variables: frozenset[str] | None) -> T
         template = Template.from_code(environment, code, environment.globals)
     except TemplateSyntaxError as error:
         return failed("bad-template", f"{_sentence(error.message or 'the template cannot be read')}.", error.lineno)
-    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
+    except RecursionError:
+        return failed("bad-template", "the template is nested too deeply.")
+    except (MemoryError, SyntaxError, ValueError) as error:
         return failed("bad-template", f"the template cannot be compiled: {_short(str(error))}.")
     places = tuple((line.file, line.number) for line in lines)
     return TemplateReport(CheckedTemplate(template, places), names, ())
+
+
+def count_tokens(lines: Sequence[Line]) -> int:
+    """Words and signs inside the template signs of ``lines``; counting ends beyond MAX_TOKENS."""
+    tokens = _Environment().lex("\n".join(line.text for line in lines))
+    counted = (kind for _, kind, _ in tokens if kind not in ("data", "whitespace", "comment"))
+    try:
+        return sum(1 for _ in islice(counted, MAX_TOKENS + 1))
+    except TemplateSyntaxError:
+        return 0  # checking the template says what is wrong
 
 
 def reserved(name: str) -> bool:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 MAX_DEPTH = 20
-MAX_NODES = 1_000
+MAX_NODES = 500
 """Subschemas and values of a schema once its references are written out."""
 
 MAX_VALUE_ITEMS = 2_000
 """Items of an answer that are checked; a larger one does not match."""
 
-MAX_CHECKS = 200_000
-"""Items of an answer times nodes of the schema: bounds the time of one check."""
+MAX_CHECKS = 60_000
+"""Keywords that are applied to parts of one answer: bounds the time of one check."""
+
+MAX_ERRORS = 5
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -39,6 +43,7 @@ class OutputSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import extend
         from referencing import Registry
 
         if schema.get("$schema", DIALECT) != DIALECT:
@@ -54,29 +59,43 @@ class OutputSchema:
             place = ".".join(str(part) for part in error.absolute_path) or "the schema"
             raise ValueError(f"{place}: {_short(error)}") from None
         # An empty registry: with every reference written out there is nothing to look up, and nothing is fetched.
-        self._validator = Draft202012Validator(flat, registry=Registry())
-        self._nodes = count.used
+        keywords = {**Draft202012Validator.VALIDATORS, "uniqueItems": _unique}
+        counted = {key: self._counted(check) for key, check in keywords.items()}
+        checker: Any = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
+        self._validator = checker(flat, registry=Registry())
+        self._lock = threading.Lock()  # guards the counts
+        self._left = 0
+        self.checks = 0  # done so far, of all values
 
-    def errors(self, value: object) -> list[str]:
-        """How ``value`` breaks the schema, by place; empty when it does not."""
-        count = _Count(MAX_VALUE_ITEMS)
-        try:
-            _plain(value, "", count, 0)
-            if count.used * self._nodes > MAX_CHECKS:
-                return ["the whole: too large to check against this schema"]
-            errors = sorted(self._validator.iter_errors(value), key=lambda error: [*map(str, error.absolute_path)])
-        except (ArithmeticError, ValueError, RecursionError) as error:
-            return [str(error)]
+    def errors(self, value: object, *, checks: int = MAX_CHECKS) -> list[str]:
+        """How the first places in ``value`` break the schema; empty when none does. ``checks`` bounds the work."""
+        with self._lock:
+            self._left = checks
+            try:
+                _plain(value, "", _Count(MAX_VALUE_ITEMS), 0)
+                errors = list(islice(self._validator.iter_errors(value), MAX_ERRORS))
+            except (ArithmeticError, ValueError, RecursionError) as error:
+                return [str(error)]
         return [f"{'.'.join(map(str, error.absolute_path)) or 'the whole'}: {_short(error)}" for error in errors]
 
-    def text_errors(self, text: str) -> list[str]:
+    def _counted(self, check: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            self._left -= 1
+            self.checks += 1
+            if self._left < 0:
+                raise ValueError("the whole: too large to check against this schema")
+            return check(*arguments)
+
+        return counted
+
+    def text_errors(self, text: str, *, checks: int = MAX_CHECKS) -> list[str]:
         """The same for an answer as it was written: JSON, or, where the schema allows a string, just that."""
         try:
             value: object = json.loads(text)
         except (ValueError, RecursionError) as error:
-            return [f"the whole: is not JSON ({error})"] if self.errors(text) else []
-        found = self.errors(value)
-        return found if found and self.errors(text) else []
+            return [f"the whole: is not JSON ({error})"] if self.errors(text, checks=checks) else []
+        found = self.errors(value, checks=checks)
+        return found if found and self.errors(text, checks=checks) else []
 
 
 class _Count:
@@ -168,6 +187,25 @@ def _plain(value: object, place: str, count: _Count, depth: int) -> Any:
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ValueError(f"{here}: {str(value)[:40]!r} is not what JSON can say; write it in quotes")
+
+
+def _unique(_validator: object, wanted: bool, value: object, _schema: object) -> Iterator[Any]:
+    """jsonschema's own check compares every item with every other."""
+    from jsonschema import ValidationError
+
+    if wanted and isinstance(value, list) and len({_canonical(item) for item in value}) < len(value):
+        yield ValidationError("has items that are equal")
+
+
+def _canonical(value: object) -> str:
+    """Equal for values that JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_canonical, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{json.dumps(key)}:{_canonical(item)}' for key, item in value.items()))}}}"
+    return json.dumps(value)
 
 
 def _why(key: object) -> str:
