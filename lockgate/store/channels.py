@@ -165,7 +165,16 @@ def move_channel(db: Database, move: Move) -> ChannelRecord:
             )
     except (_Lost, Conflict):
         raise _conflict(db, move) from None
-    return get_channel(db, move.channel, move.chain)
+    # Not read again: the next move may be there already.
+    return ChannelRecord(
+        channel=move.channel,
+        chain=move.chain,
+        release=move.release,
+        version=move.expected_version + 1,
+        forced=move.forced,
+        rollout=move.rollout,
+        updated_at=now,
+    )
 
 
 def history(db: Database, channel: str, chain: str, *, limit: int = 100) -> list[MoveRecord]:

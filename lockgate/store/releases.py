@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lockgate.errors import NotFound, UserError
+from lockgate.errors import Conflict, NotFound, UserError
 from lockgate.release import Manifest, manifest_from
 from lockgate.settings import Settings
 from lockgate.store.database import Database
@@ -48,18 +48,21 @@ class ReleaseStore:
         The object is on disk before the row that names it, so a kill in between leaves nothing that points nowhere.
         """
         name = self.objects.put(manifest.canonical())
-        with self._db.session() as session:
-            row = session.get(Release, name)
-            if row is None:
-                row = Release(
-                    id=name,
-                    chain=manifest.name,
-                    snapshot=manifest.snapshot.id,
-                    provenance=dict(provenance),
-                    created_at=datetime.now(UTC),
-                )
-                session.add(row)
+        try:
+            with self._db.session() as session:
+                row = session.get(Release, name)
+                if row is None:
+                    row = Release(
+                        id=name,
+                        chain=manifest.name,
+                        snapshot=manifest.snapshot.id,
+                        provenance=dict(provenance),
+                        created_at=datetime.now(UTC),
+                    )
+                    session.add(row)
             return _record(row)
+        except Conflict:  # PostgreSQL lets two writers both see no row
+            return self.find(name)
 
     def find(self, name: str) -> ReleaseRecord:
         """By id, or at least six first characters of one. Raises NotFound, UserError for one that fits several."""
