@@ -37,10 +37,10 @@ class CheckedPrompt:
         """The main file."""
         return self.files[self.main]
 
-    def key_line(self, key: str) -> Line:
-        """The line of the front matter that begins with ``key``, else the first line of the file."""
-        found = (line for line in self.header if line.text.split(":")[0].strip() == key)
-        return next(found, Line("", self.label, 1))
+    def key_line(self, *keys: str) -> Line:
+        """The line of the front matter that begins with the first of ``keys`` that one does, else the file's first."""
+        starts = {line.text.split(":")[0].strip(): line for line in reversed(self.header)}
+        return next((starts[key] for key in keys if key in starts), Line("", self.label, 1))
 
 
 def gather(name: str, main: str, files: Files) -> CheckedPrompt:
@@ -155,8 +155,9 @@ def _check_examples(checked: CheckedPrompt, files: Files) -> None:
     choice = front.examples
     if choice and choice.choose == "similar" and front.variables.get(choice.by) != "str":
         message = f"examples are chosen by {choice.by!r}, which is not a variable of type str."
-        line = checked.key_line("by" if "by" in choice.model_fields_set else "examples")
-        checked.problems.append(at(line, "broken-examples", message, fix="Set 'by' to a variable that is."))
+        checked.problems.append(
+            at(checked.key_line("by", "examples"), "broken-examples", message, fix="Set 'by' to a variable that is.")
+        )
         return
     users = [report for section, report in checked.sections if section.role == "user"]
     if not users:

@@ -113,7 +113,7 @@ def read_examples(
         reader.check_output(line, row.output)
     if not lines:
         reader.problems.append(Problem("broken-examples", "the file has no rows.", file, fix=f"A row is {_SHAPE}."))
-    return Examples(choice, rows), reader.problems
+    return Examples(choice, rows), sorted(reader.problems, key=lambda problem: problem.line)
 
 
 class _Reader:
