@@ -1,4 +1,4 @@
-"""From a manifest to a chain that can be asked. Nothing here reads the project's files: what is not pinned is not used."""
+"""From a manifest to a chain that can be asked. What is not pinned is not used: no file of the project is read here."""
 
 from __future__ import annotations
 

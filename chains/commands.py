@@ -150,16 +150,12 @@ def _print_sources(answer: Answer) -> None:
     typer.echo(plain(" · ".join([*notes, *answer.guardrails, f"trace {answer.trace_id[:12]}"])), err=True)
 
 
-def _target(
-    settings: Settings, chain: str | None, channel: str | None, release: str | None, *, draft: bool
-) -> Target:
+def _target(settings: Settings, chain: str | None, channel: str | None, release: str | None, *, draft: bool) -> Target:
     """Raises UserError for options that contradict each other, and whatever building a draft raises."""
     from chains.target import Target
 
     if sum(map(bool, (channel, release, draft))) > 1 or (release and chain):
-        raise UserError(
-            "Only one of --channel, --release and --draft can be given, and --release knows its own chain."
-        )
+        raise UserError("Only one of --channel, --release and --draft can be given, and --release knows its own chain.")
     if draft:
         from chains.release import build_from_project
 

@@ -76,5 +76,3 @@ def verify_provenance(block: Mapping[str, Any], release_id: str, *, state_dir: P
     if not verify(Signature(read.key, read.signature), canonical_json(read.body.model_dump())):
         return ProvenanceCheck(False, mark, own, "the signature of the provenance does not hold")
     return ProvenanceCheck(True, mark, own, "")
-
-

@@ -32,7 +32,7 @@ from lockgate.store.channels import NAME as CHANNEL_NAME
 from lockgate.store.channels import PRODUCTION, STAGING, list_channels
 from lockgate.store.database import Database
 from lockgate.store.objects import ObjectStore
-from lockgate.store.releases import ReleaseRecord, ReleaseStore, open_releases
+from lockgate.store.releases import ReleaseRecord, open_releases
 from lockgate.store.snapshots import SnapshotRecord, current_snapshot, find_snapshot
 from prompts.collection import find_prompt
 from prompts.prompt import Prompt

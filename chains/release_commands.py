@@ -42,14 +42,10 @@ def build(
         return
     typer.echo(record.id)
     body = record.provenance.get("body", {})
-    commit = f"commit {body.get('commit', '')[:12]}{', with changes' if body.get('dirty') else ''}"
-    typer.echo(
-        plain(
-            f"Chain {record.chain}, snapshot {record.snapshot[:12]}, {commit if body.get('commit') else 'no git commit'}."
-            f"\nNext: lockgate release promote {record.id[:12]} staging"
-        ),
-        err=True,
-    )
+    commit = f"commit {body['commit'][:12]}" if body.get("commit") else "no git commit"
+    changed = ", with changes" if body.get("dirty") else ""
+    typer.echo(plain(f"Chain {record.chain}, snapshot {record.snapshot[:12]}, {commit}{changed}."), err=True)
+    typer.echo(f"Next: lockgate release promote {record.id[:12]} staging", err=True)
 
 
 @app.command("list")

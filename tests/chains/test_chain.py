@@ -33,7 +33,7 @@ def test_quotes_two_to_four_sentences_and_cites_each(tmp_path: Path, db: Databas
     assert 2 <= text.count("[") <= 4
     assert answer.citations[0].path == "rotate.md"
     assert answer.citations[0].version == "v1"
-    assert answer.release == "unreleased"
+    assert answer.release == "r" * 64
     assert answer.snapshot == "s" * 64
 
 
@@ -171,7 +171,7 @@ def test_a_model_may_condense_when_the_definition_says_so(tmp_path: Path, db: Da
 def test_leaves_one_whole_trace(tmp_path: Path, db: Database) -> None:
     _, last = ask(chain_over(tmp_path, db, FakeRetriever(PASSAGES)), "How do I rotate a key?", origin="cli")
     trace = get_trace(db, last.answer.trace_id)
-    assert (trace.status, trace.origin, trace.release, trace.mode) == ("ok", "cli", "unreleased", "extractive")
+    assert (trace.status, trace.origin, trace.release, trace.mode) == ("ok", "cli", "r" * 64, "extractive")
     assert trace.answer == last.answer.text
     assert len(trace.prompt_hash) == len(trace.policy_hash) == 64
     assert {"guard_input", "condense", "retrieve", "answer", "total"} <= set(trace.timings)

@@ -16,7 +16,15 @@ from lockgate.settings import Settings
 from lockgate.store.database import Database
 
 DIMENSION = 16
-WORDS = ModelFiles(name="words", kind="embedder", dimension=DIMENSION, max_tokens=256, files={"model": "f" * 64})
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+WORDS = ModelFiles(
+    name="words", kind="embedder", dimension=DIMENSION, max_tokens=256, files={"model": sha256(b"words")}
+)
 
 
 class WordEmbedder:
