@@ -4,68 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from evals.aggregate import ScoredCase, abstention_table, aggregate
-from evals.case import Case, Outcome
-from evals.metrics import METRICS, Score, Unscored
+from evals.asking import CaseRow, run_case
+from evals.case import Case
+from evals.metrics import METRICS
 from evals.suite import SplitChoice, Suite
-from lockgate.errors import LockgateError, Unavailable, UserError
+from lockgate.errors import UserError
 from lockgate.ports import Asker, Progress, Retriever
-from lockgate.types import Answer, AnswerMode, AskRequest, Finished, Message, Retrieval
-
-T = TypeVar("T")
-
-RETRIEVE_LIMIT = 50
-"""Passages asked for per question: page rankings beyond ten pages need more passages than pages."""
-
-BUSY_RETRIES = 5
-"""A server that answers others too may be full for a moment; the case's own time-out still bounds the waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRow:
-    """One case of a run: what was asked, what came back and how it scored."""
-
-    outcome: Outcome
-    scores: Mapping[str, Score]
-    retrieval: Retrieval | None
-    retrieved_with: str
-    milliseconds: float
-
-    @property
-    def errors(self) -> list[str]:
-        outcome = self.outcome
-        return list(dict.fromkeys(text for text in (outcome.answer_error, outcome.retrieval_error) if text))
-
-    def as_json(self) -> dict[str, Any]:
-        case, answer, retrieval = self.outcome.case, self.outcome.answer, self.retrieval
-        return {
-            **case.model_dump(mode="json"),
-            "answer": answer.text if answer else None,
-            "abstained": answer.abstained if answer else None,
-            "mode": answer.mode if answer else None,
-            "trace_id": answer.trace_id if answer else None,
-            "asked_as": answer.question if answer else None,
-            "citations": [
-                {"number": c.number, "path": c.path, "heading": list(c.heading), "version": c.version}
-                for c in (answer.citations if answer else ())
-            ],
-            "uncited_sentences": answer.uncited_sentences if answer else None,
-            "retrieved_with": self.retrieved_with,
-            "ranking": list(self.outcome.pages) if self.outcome.pages is not None else None,
-            "cosine": retrieval.cosine if retrieval else None,
-            "rare_share": retrieval.rare_share if retrieval else None,
-            "snapshot": answer.snapshot if answer else (retrieval.snapshot if retrieval else None),
-            "scores": {name: value for name, value in self.scores.items() if isinstance(value, float)},
-            "unscored": {name: value.reason for name, value in self.scores.items() if isinstance(value, Unscored)},
-            "errors": self.errors,
-            "milliseconds": round(self.milliseconds, 1),
-        }
+from lockgate.types import AnswerMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +91,14 @@ async def run_suite(
     async def one(case: Case) -> CaseRow:
         nonlocal done
         async with gate:
-            row = await _run_case(suite, case, asker, retriever, mode=mode)
+            row = await run_case(
+                case,
+                asker,
+                retriever,
+                metrics=suite.definition.metrics,
+                timeout=suite.definition.timeout_s,
+                mode=mode,
+            )
         done += 1
         if progress:
             progress("cases", done, len(cases))
@@ -166,11 +124,6 @@ async def run_suite(
 def new_run_id() -> str:
     """Sorts by time; safe as a folder name."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def page_ranking(retrieval: Retrieval) -> tuple[str, ...]:
-    """Pages in the order in which their first passage appears."""
-    return tuple(dict.fromkeys(passage.chunk.path for passage in retrieval.passages))
 
 
 def aggregate_rows(suite: Suite, rows: Sequence[CaseRow], *, complete: bool) -> dict[str, Any]:
@@ -223,86 +176,3 @@ def _aggregate_all(suite: Suite, rows: Sequence[CaseRow]) -> dict[str, Any]:
 def _mode_seen(rows: Sequence[CaseRow]) -> str:
     modes = {row.outcome.answer.mode for row in rows if row.outcome.answer}
     return modes.pop() if len(modes) == 1 else "mixed" if modes else "unknown"
-
-
-async def _run_case(
-    suite: Suite, case: Case, asker: Asker, retriever: Retriever, *, mode: AnswerMode | None
-) -> CaseRow:
-    start = time.perf_counter()
-    timeout = suite.definition.timeout_s
-    answer, answer_error = await _attempt(_ask(asker, case, mode), timeout, "asking")
-    milliseconds = (time.perf_counter() - start) * 1000
-    retrieval: Retrieval | None = None
-    question = case.question
-    if case.history and answer is None:
-        retrieval_error = f"the follow-up was not condensed: {answer_error}"
-    else:
-        # A follow-up is searched with the question that the chain made of it; the raw one means little alone.
-        question = (answer.question or case.question) if case.history and answer else case.question
-        retrieval, retrieval_error = await _attempt(
-            asyncio.to_thread(retriever.retrieve, question, limit=RETRIEVE_LIMIT), timeout, "retrieval"
-        )
-    outcome = Outcome(
-        case=case,
-        pages=page_ranking(retrieval) if retrieval else None,
-        answer=answer,
-        retrieval_error=retrieval_error,
-        answer_error=answer_error,
-    )
-    scores = {name: _score(name, outcome) for name in suite.definition.metrics}
-    return CaseRow(outcome, scores, retrieval, question, milliseconds)
-
-
-def _score(name: str, outcome: Outcome) -> Score:
-    try:
-        return METRICS[name].score(outcome)
-    except Exception as error:
-        return Unscored(f"{name} failed: {type(error).__name__}: {error}")
-
-
-async def _attempt(work: Awaitable[T], timeout: float, what: str) -> tuple[T | None, str]:
-    """(result, "") or (None, why not)."""
-    try:
-        # Not wait_for: in Python 3.11 it can lose a cancellation that comes together with the result.
-        async with asyncio.timeout(timeout) as limit:
-            return await work, ""
-    except TimeoutError as error:
-        own = limit.expired()
-        return None, f"{what} took longer than {timeout:g} s" if own else f"TimeoutError: {error}"
-    except LockgateError as error:
-        return None, f"{error.code}: {error}"
-    except Exception as error:
-        # Whatever breaks in one case is that case's result; the other cases still have to be asked.
-        return None, f"{type(error).__name__}: {error}"
-
-
-async def _ask(asker: Asker, case: Case, mode: AnswerMode | None) -> Answer:
-    request = AskRequest(
-        question=case.question,
-        history=tuple(Message(turn.role, turn.content) for turn in case.history),
-        origin="eval",
-        mode=mode,
-        temperature=0.0,
-        seed=0,
-    )
-    for attempt in range(BUSY_RETRIES + 1):
-        try:
-            return await _finished(asker, request)
-        except Unavailable as error:
-            if error.retry_after is None or attempt == BUSY_RETRIES:
-                raise
-            await asyncio.sleep(error.retry_after)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-async def _finished(asker: Asker, request: AskRequest) -> Answer:
-    events = asker.ask(request)
-    close = getattr(events, "aclose", None)
-    try:
-        async for event in events:
-            if isinstance(event, Finished):
-                return event.answer
-    finally:
-        if close:
-            await close()
-    raise Unavailable("The stream ended without a finished answer.")

@@ -1,0 +1,58 @@
+"""Releases made for a comparison: kept under their ids, and asked a case through whoever owns the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chains.release import keep_release
+from chains.target import Target
+from evals.asking import run_case
+from evals.bisect import Observed
+from evals.case import Case
+from evals.metrics import NotApplicable, Unscored
+from evals.suite import Suite
+from lockgate.actor import Actor
+from lockgate.errors import LockgateError
+from lockgate.release import Manifest
+from lockgate.settings import Settings
+from lockgate.store.database import Database
+
+if TYPE_CHECKING:
+    from chains.local import LocalAsker, ReleaseHost
+
+
+class ReleaseAsker:
+    """Asks releases by their manifests. ``builder`` is who their provenance names when they are new here."""
+
+    def __init__(self, settings: Settings, db: Database, host: ReleaseHost, builder: Actor) -> None:
+        self._settings, self._db, self._host, self._builder = settings, db, host, builder
+
+    def open(self, manifest: Manifest) -> LocalAsker:
+        """Raises what assembling it raises; a running server may tell only when it is asked."""
+        record = keep_release(self._settings, self._db, manifest, self._builder)
+        return self._host.open(Target(release=record.id))
+
+    async def observe(self, manifest: Manifest, suite: Suite, case: Case, metric: str | None = None) -> Observed:
+        """What the release does with the case. With ``metric``, having no score for it is a problem."""
+        try:
+            asker = self.open(manifest)
+        except LockgateError as error:
+            return Observed(manifest.id, problem=str(error))
+        metrics = (metric,) if metric else ()
+        row = await run_case(case, asker, asker, metrics=metrics, timeout=suite.definition.timeout_s)
+        score = row.scores[metric] if metric else None
+        if isinstance(score, Unscored | NotApplicable):
+            return Observed(manifest.id, problem=f"{metric}: {score.reason}")
+        answer, error_text = row.outcome.answer, row.outcome.answer_error
+        if answer is None:
+            refused = row.code == "policy_refused"
+            text, problem = (error_text, "") if refused else ("", error_text)
+            return Observed(manifest.id, text=text, refused=refused, score=score, problem=problem)
+        return Observed(
+            manifest.id,
+            text=answer.text,
+            abstained=answer.abstained,
+            mode=answer.mode,
+            score=score,
+            trace_id=answer.trace_id,
+        )
