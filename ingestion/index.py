@@ -93,12 +93,16 @@ class Index(Protocol):
         """Remove whatever was written for snapshots from ``seq`` on, as if they had never begun."""
         ...
 
-    def drop_closed(self, seq: int) -> None:
-        """Delete the points that no snapshot from ``seq`` on can see."""
+    def drop_closed(self, seq: int, *, after: int = 0) -> None:
+        """Delete the points that no snapshot from ``seq`` on can see, of those that came later than ``after``."""
         ...
 
     def term_ids(self, ids: Sequence[str]) -> list[NDArray[np.uint32]]:
         """The BM25 term ids of these points, in the order given."""
+        ...
+
+    def points(self, ids: Sequence[str]) -> list[tuple[Chunk, NDArray[np.float32] | None]]:
+        """Each of these points' chunk and dense vector, in the order given; those that are not there are left out."""
         ...
 
     def missing_dense(self, seq: int) -> list[tuple[str, Chunk]]:
@@ -163,10 +167,14 @@ def from_payload(payload: dict[str, Any]) -> Chunk:
 
 def cosine(question: NDArray[np.float32] | None, vectors: Any) -> float | None:
     """Of a question (unit length) and a point's vectors by name, None where either has no dense one."""
-    passage = vectors.get(DENSE) if isinstance(vectors, dict) else None
-    if question is None or passage is None:
-        return None
-    return float(question @ np.asarray(passage, dtype=np.float32))
+    passage = dense_of(vectors)
+    return None if question is None or passage is None else float(question @ passage)
+
+
+def dense_of(vectors: Any) -> NDArray[np.float32] | None:
+    """The dense one of a point's vectors by name."""
+    dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
+    return None if dense is None else np.asarray(dense, dtype=np.float32)
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -19,6 +19,7 @@ from ingestion.index import (
     IndexPoint,
     batches,
     cosine,
+    dense_of,
     from_payload,
     point_id,
     to_payload,
@@ -131,8 +132,15 @@ class EdgeIndex:
         )
         self._update(edge.UpdateOperation.set_payload_by_filter(ended, {"until": OPEN}))
 
-    def drop_closed(self, seq: int) -> None:
-        self._update(self._edge.UpdateOperation.delete_points_by_filter(self._range("until", lte=seq)))
+    def drop_closed(self, seq: int, *, after: int = 0) -> None:
+        edge = self._edge
+        dead = edge.Filter(
+            must=[
+                edge.FieldCondition(key="first", range=edge.RangeFloat(gt=after)),
+                edge.FieldCondition(key="until", range=edge.RangeFloat(lte=seq)),
+            ]
+        )
+        self._update(edge.UpdateOperation.delete_points_by_filter(dead))
 
     def term_ids(self, ids: Sequence[str]) -> list[NDArray[np.uint32]]:
         found: dict[str, NDArray[np.uint32]] = {}
@@ -141,6 +149,13 @@ class EdgeIndex:
                 vector = (record.vector or {}).get(BM25)
                 indices = vector.indices if vector is not None else []
                 found[str(record.id)] = np.asarray(indices, dtype=np.uint32)
+        return [found[i] for i in ids if i in found]
+
+    def points(self, ids: Sequence[str]) -> list[tuple[Chunk, NDArray[np.float32] | None]]:
+        found: dict[str, tuple[Chunk, NDArray[np.float32] | None]] = {}
+        for batch in batches(ids, _BATCH):
+            for record in self._shard.retrieve(list(batch), with_payload=True, with_vector=[DENSE]):
+                found[str(record.id)] = from_payload(record.payload), dense_of(record.vector)
         return [found[i] for i in ids if i in found]
 
     def missing_dense(self, seq: int) -> list[tuple[str, Chunk]]:

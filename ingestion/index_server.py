@@ -16,6 +16,7 @@ from ingestion.index import (
     IndexPoint,
     batches,
     cosine,
+    dense_of,
     from_payload,
     point_id,
     to_payload,
@@ -122,9 +123,14 @@ class ServerIndex:
             self._collection, payload={"until": OPEN}, points=models.FilterSelector(filter=ended), wait=True
         )
 
-    def drop_closed(self, seq: int) -> None:
+    def drop_closed(self, seq: int, *, after: int = 0) -> None:
         models = self._models
-        dead = models.Filter(must=[models.FieldCondition(key="until", range=models.Range(lte=seq))])
+        dead = models.Filter(
+            must=[
+                models.FieldCondition(key="first", range=models.Range(gt=after)),
+                models.FieldCondition(key="until", range=models.Range(lte=seq)),
+            ]
+        )
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=dead), wait=True)
 
     def term_ids(self, ids: Sequence[str]) -> list[NDArray[np.uint32]]:
@@ -136,6 +142,15 @@ class ServerIndex:
                 vector: Any = record.vector.get(BM25) if isinstance(record.vector, dict) else None
                 indices = vector.indices if vector is not None else []
                 found[str(record.id)] = np.asarray(indices, dtype=np.uint32)
+        return [found[i] for i in ids if i in found]
+
+    def points(self, ids: Sequence[str]) -> list[tuple[Chunk, NDArray[np.float32] | None]]:
+        found: dict[str, tuple[Chunk, NDArray[np.float32] | None]] = {}
+        for batch in batches(ids, _BATCH):
+            for record in self._client.retrieve(
+                self._collection, ids=list(batch), with_payload=True, with_vectors=[DENSE]
+            ):
+                found[str(record.id)] = from_payload(record.payload or {}), dense_of(record.vector)
         return [found[i] for i in ids if i in found]
 
     def missing_dense(self, seq: int) -> list[tuple[str, Chunk]]:

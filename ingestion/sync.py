@@ -231,8 +231,8 @@ class _Sync:
         self._embed(pending)
         self.shop.index.flush()
         self._commit("hybrid", last=True)
-        lowest = store.forget_old_snapshots(self.shop.db)
-        self.shop.index.drop_closed(lowest)
+        for after, until in store.forget_old_snapshots(self.shop.db):
+            self.shop.index.drop_closed(until, after=after)
 
     # Steps
 

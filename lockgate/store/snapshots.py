@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from lockgate.store.database import Database
-from lockgate.store.tables import OPEN, Document, Fact, Pointer, Snapshot, Sync, Vector
+from lockgate.store.tables import (
+    OPEN,
+    Channel,
+    ChannelMove,
+    Document,
+    Fact,
+    Pointer,
+    Release,
+    Snapshot,
+    Sync,
+    Vector,
+)
 from lockgate.types import SnapshotKind
 
 if TYPE_CHECKING:
@@ -21,7 +34,13 @@ if TYPE_CHECKING:
 
 CURRENT = "current"
 KEEP = 5
-"""So many of the newest snapshots stay queryable, besides the current and the pinned ones."""
+"""So many of the newest snapshots stay queryable, besides the current, the pinned and those of releases in use."""
+
+KEEP_PASSED = 5
+"""Of so many of the releases that a channel served last, each counted once, the snapshots stay: a rollback must work."""
+
+KEEP_BUILT = 5
+"""Of so many of the newest releases the snapshots stay: they are being compared, and no channel has them yet."""
 
 _SQL_BATCH = 500
 
@@ -158,10 +177,12 @@ def commit_snapshot(
     added: Sequence[PageRecord],
     sync_id: str | None,
     report: dict[str, Any],
+    point: bool = True,
 ) -> None:
     """The one moment at which a snapshot comes to be: its row, its pages and the pointer, in one transaction.
 
     ``sync_id`` ends that sync too; None leaves it running (a BM25-only snapshot comes first, the hybrid one follows).
+    ``point=False`` leaves the pointer where it is, if it is anywhere: an imported snapshot is for its release.
     """
     with db.session() as session:
         session.add(
@@ -202,7 +223,8 @@ def commit_snapshot(
             )
             for page in added
         )
-        _point(session, record.seq)
+        if point or session.get(Pointer, CURRENT) is None:
+            _point(session, record.seq)
         if sync_id:
             _end_sync(session, sync_id, state="done", seq=record.seq, report=report)
 
@@ -226,19 +248,45 @@ def refresh_page_stats(db: Database, pages: Iterable[PageRecord]) -> None:
             )
 
 
-def forget_old_snapshots(db: Database) -> int:
-    """Drop the rows of snapshots that nothing keeps; returns the lowest sequence number that is still queryable."""
+def forget_old_snapshots(db: Database) -> list[tuple[int, int]]:
+    """Drop the rows of snapshots that nothing keeps: they are not among the newest, pinned, current or of a release
+    in use.
+
+    Returns spans (after, until): what came later than ``after`` and left by ``until`` is seen by no snapshot any more.
+    """
     with db.session() as session:
         seqs = list(session.scalars(select(Snapshot.seq).order_by(Snapshot.seq.desc())))
         keep = set(seqs[:KEEP])
         keep.update(session.scalars(select(Snapshot.seq).where(Snapshot.pinned)))
         keep.update(session.scalars(select(Pointer.snapshot_seq)))
+        in_use = select(Release.snapshot).where(Release.id.in_(_releases_in_use(session)))
+        keep.update(session.scalars(select(Snapshot.seq).where(Snapshot.id.in_(in_use))))
         for seq in seqs:
             if seq not in keep:
                 session.execute(delete(Snapshot).where(Snapshot.seq == seq))
-        lowest = min(keep, default=0)
-        session.execute(delete(Document).where(Document.until_seq <= lowest))
-        return lowest
+        spans = [(after, until) for after, until in pairwise([0, *sorted(keep)]) if until - after > 1]
+        for after, until in spans:
+            session.execute(delete(Document).where(Document.from_seq > after, Document.until_seq <= until))
+        return spans
+
+
+def _releases_in_use(session: Session) -> set[str]:
+    """What channels serve, roll out or may go back to, and what was built last."""
+    used = set(session.scalars(select(Release.id).order_by(Release.created_at.desc(), Release.id).limit(KEEP_BUILT)))
+    for channel in session.scalars(select(Channel)):
+        used |= {channel.release, str(channel.rollout.get("release", ""))}
+    newest = func.max(ChannelMove.version)
+    passed = (
+        select(ChannelMove.channel, ChannelMove.chain, ChannelMove.to_release)
+        .group_by(ChannelMove.channel, ChannelMove.chain, ChannelMove.to_release)
+        .order_by(newest.desc())
+    )
+    count: Counter[tuple[str, str]] = Counter()
+    for channel_name, chain, release in session.execute(passed):
+        count[channel_name, chain] += 1
+        if count[channel_name, chain] <= KEEP_PASSED:
+            used.add(release)
+    return used
 
 
 def discard_snapshots(db: Database, embedder: str) -> None:

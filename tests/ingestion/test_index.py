@@ -125,6 +125,40 @@ def test_drop_closed_deletes_what_no_snapshot_can_see(index: Index) -> None:
     assert names(index, query(1)) == ["kept"]
 
 
+def test_drop_closed_leaves_what_came_before(index: Index) -> None:
+    """Snapshots 2 and 3 were forgotten, 1 and 4 are kept."""
+    index.upsert([point("first", 1, 1, 0), point("whole", 1, 1, 0)])
+    index.close_points([point_id("first", 1)], 3)
+    index.upsert([point("second", 2, 1, 0), point("gone", 2, 1, 0)])
+    index.close_points([point_id("gone", 2)], 4)
+    index.drop_closed(4, after=1)
+    assert sorted(names(index, query(1))) == ["first", "whole"]
+    assert sorted(names(index, query(4))) == ["second", "whole"]
+    assert [found.id for found, _ in index.points([point_id("gone", 2), point_id("first", 1)])] == ["first"]
+
+
+def test_gives_back_points_in_the_order_asked(index: Index) -> None:
+    index.upsert([point("a", 1, 5, 0), point("b", 1, 6, None)])
+    ids = [point_id("b", 1), point_id("missing", 1), point_id("a", 1)]
+    (first, bare), (second, dense) = index.points(ids)
+    assert (first, second) == (chunk("b"), chunk("a"))
+    assert bare is None
+    assert dense is not None
+    assert (dense.dtype, dense.tolist()) == (np.float32, unit(0).tolist())
+    assert index.points([]) == []
+
+
+def test_gives_back_exactly_the_numbers_that_came_in(index: Index) -> None:
+    rng = np.random.default_rng(0)
+    vector = rng.standard_normal(DIMENSION).astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    sparse = SparseVector(np.array([1], np.uint32), np.array([1.0], np.float32))
+    index.upsert([IndexPoint(chunk("a"), 1, sparse, vector)])
+    ((_, dense),) = index.points([point_id("a", 1)])
+    assert dense is not None
+    assert dense.tobytes() == vector.tobytes()
+
+
 def test_gives_back_term_ids_in_the_order_asked(index: Index) -> None:
     index.upsert([point("a", 1, 5, 0), point("b", 1, 6, 0)])
     found = index.term_ids([point_id("b", 1), point_id("a", 1)])
