@@ -21,7 +21,7 @@ from tests.ingestion.fakes import WordEmbedder, handle, open_service, quiet, set
 
 PAGES = {
     "keys.md": "# Keys\n\nRotate a key every ninety days. Run the rotate command to make a new key.\n",
-    "gate.md": "# Gate\n\nThe gate refuses a release without evidence. See [the list](https://evil.example/list).\n",
+    "gate.md": "# Gate\n\nThe gate refuses a release without evidence from ftp://files.example/list at all times.\n",
 }
 CASES: tuple[dict[str, Any], ...] = (
     {
