@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +21,17 @@ log = logging.getLogger(__name__)
 ANYWAY_SECONDS = 30.0
 """A rollout without a newer request is looked at again after this time: a slow request ends later than newer ones."""
 
+REST = 20.0
+"""A look is followed by a rest of so many times what it took: watching takes at most a twentieth of a core, also where
+an arm's requests lie far apart among a million others."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
     rollout: str
     newest: datetime | None
     at: float
+    seconds: float = 0.0
 
 
 class RolloutKeeper:
@@ -65,20 +70,19 @@ class RolloutKeeper:
             self._looks.pop(key, None)
             return record
         look = _Look(rollout.id, newest_request(self._db, rollout.id), self._clock())
-        if self._seen(self._looks.get(key), look):
+        if self._can_wait(self._looks.get(key), look):
             return record
         reason = self._judge(record.release, record.channel, rollout)
         if reason is None:
-            self._looks[key] = look
+            self._looks[key] = replace(look, seconds=self._clock() - look.at)
             return record
         return self._stop(record, record.release, rollout, reason)
 
-    def _seen(self, before: _Look | None, now: _Look) -> bool:
-        return (
-            before is not None
-            and (before.rollout, before.newest) == (now.rollout, now.newest)
-            and now.at - before.at < ANYWAY_SECONDS
-        )
+    def _can_wait(self, before: _Look | None, now: _Look) -> bool:
+        if before is None or before.rollout != now.rollout:
+            return False
+        passed = now.at - before.at
+        return passed < (ANYWAY_SECONDS if before.newest == now.newest else REST * before.seconds)
 
     def _judge(self, release: str, channel: str, rollout: Rollout) -> StopReason | None:
         figures = read_arms(self._db, rollout, release, channel)

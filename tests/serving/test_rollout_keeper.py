@@ -64,7 +64,7 @@ def test_bounds_of_the_rollout_hold_not_the_defaults(db: Database) -> None:
 
 def test_five_failures_stop_a_rollout_before_anything_can_be_compared(db: Database) -> None:
     record = begin(db)
-    keeper = RolloutKeeper(db)
+    keeper = RolloutKeeper(db, clock=lambda: 0.0)
     asked(db, record, "candidate", 4, status="error", error_code="corrupt")
     assert keeper.check(record) is record
     asked(db, record, "candidate", 1, status="error", error_code="corrupt")
@@ -93,7 +93,7 @@ def test_a_small_current_arm_is_stood_in_for_by_what_was_asked_before(db: Databa
 
 def test_a_shadow_that_used_up_its_budget_is_done(db: Database) -> None:
     record = begin(db, "shadow", budget=8)
-    keeper = RolloutKeeper(db)
+    keeper = RolloutKeeper(db, clock=lambda: 0.0)
     asked(db, record, "current", 8)
     asked(db, record, "candidate", 7, origin="shadow")
     assert keeper.check(record) is record
@@ -135,6 +135,24 @@ def test_nothing_is_read_again_until_a_request_comes_or_time_has_passed(
     clock[0] += ANYWAY_SECONDS
     keeper.check(record)
     assert len(looks) == 3
+
+
+def test_a_costly_look_is_followed_by_a_rest(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, looks = [0.0], [0]
+
+    def slow(db: Database, rollout: Rollout, release: str, channel: str) -> Any:
+        looks[0] += 1
+        clock[0] += 0.5
+        return read_arms(db, rollout, release, channel)
+
+    monkeypatch.setattr("serving.rollout_keeper.read_arms", slow)
+    record = begin(db)
+    keeper = RolloutKeeper(db, clock=lambda: clock[0])
+    for _ in range(20):
+        asked(db, record, "candidate")
+        clock[0] += 1.0
+        keeper.check(record)
+    assert looks[0] == 2  # of twenty: each is followed by ten seconds
 
 
 def test_of_several_servers_one_writes_the_stop(db: Database) -> None:
