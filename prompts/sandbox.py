@@ -129,10 +129,14 @@ class NameUse:
 
 @dataclass(frozen=True, slots=True)
 class TemplateReport:
-    """What checking a template found. ``template`` is None when there are problems; ``names`` when it has no syntax."""
+    """What checking a template found. ``template`` is None when there are problems; ``names`` when it has no syntax.
+
+    ``fixed`` is the text outside of all template signs.
+    """
 
     template: CheckedTemplate | None
     names: tuple[NameUse, ...] | None
+    fixed: str
     problems: tuple[Problem, ...]
 
 
@@ -144,18 +148,20 @@ def check_template(lines: Sequence[Line], variables: frozenset[str] | None) -> T
     environment = _Environment()
     source = "\n".join(line.text for line in lines).rstrip()
     names: tuple[NameUse, ...] | None = None
+    fixed = ""
 
     def failed(rule: str, message: str, number: int = 1) -> TemplateReport:
         line = lines[min(number, len(lines)) - 1]
-        return TemplateReport(None, names, (at(line, rule, message, word="{", fix=_SYNTAX),))
+        return TemplateReport(None, names, fixed, (at(line, rule, message, word="{", fix=_SYNTAX),))
 
     try:
         tree = environment.parse(source)
         names = tuple(
             NameUse(node.name, node.ctx != "load", lines[node.lineno - 1]) for node in tree.find_all(nodes.Name)
         )
+        fixed = "".join(data.data for data in tree.find_all(nodes.TemplateData))
         if problems := tuple(islice(_check(tree, variables, lines), MAX_PROBLEMS)):
-            return TemplateReport(None, names, problems)
+            return TemplateReport(None, names, fixed, problems)
         for loop in tree.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, _STEPS, [], [], None, None, lineno=loop.lineno)
         tree.set_environment(environment)
@@ -168,7 +174,7 @@ def check_template(lines: Sequence[Line], variables: frozenset[str] | None) -> T
     except (MemoryError, SyntaxError, ValueError) as error:
         return failed("bad-template", f"the template cannot be compiled: {_short(str(error))}.")
     places = tuple((line.file, line.number) for line in lines)
-    return TemplateReport(CheckedTemplate(template, places), names, ())
+    return TemplateReport(CheckedTemplate(template, places), names, fixed, ())
 
 
 def count_tokens(lines: Sequence[Line]) -> int:

@@ -1,0 +1,174 @@
+"""A prompt as it was: at a git revision, in a release, or by the beginning of its hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.settings import Settings
+from prompts.checking import gather, main_path
+from prompts.collection import find_file, own_library, prompt_files
+from prompts.commits import open_history
+from prompts.files import Files, FolderFiles, content_hash
+from prompts.history import prompt_history
+from prompts.pins import opened_releases
+from prompts.prompt import Prompt, prompt_from_files
+
+Kind = Literal["git", "release", "prompt"]
+
+_KINDS: tuple[Kind, ...] = ("release", "prompt", "git")
+_HEX = re.compile(r"[0-9a-f]{6,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The texts of one prompt at some time. ``label`` says where they are from."""
+
+    name: str
+    hash: str
+    label: str
+    files: Mapping[str, str] = field(repr=False)
+
+
+def prompt_at(settings: Settings, name: str, revision: str) -> Prompt:
+    """The prompt ``name`` at ``revision``; see ``revision_of``. Raises also what loading raises."""
+    found = revision_of(settings, name, revision)
+    return prompt_from_files(found.name, found.files, where=found.label)
+
+
+def revision_of(settings: Settings, name: str, revision: str) -> Revision:
+    """The texts of the prompt ``name`` at ``revision``.
+
+    That is a git revision, a release id, or a prompt's hash (six first characters of an id are enough), or "" for the
+    files on disk. ``git:``, ``release:`` and ``prompt:`` before it say which is meant. Raises NotFound, and UserError
+    where it fits several.
+    """
+    if not revision:
+        return _on_disk(settings, name)
+    kinds, text = _kinds(revision)
+    found: dict[str, Revision] = {}
+    problems: list[LockgateError] = []
+    for kind in kinds:
+        try:
+            if (one := _READERS[kind](settings, name, text)) is not None:
+                found.setdefault(one.hash, one)
+        except NotFound as error:
+            problems.append(error)
+    if len(found) > 1:
+        labels = " and ".join(one.label for one in found.values())
+        raise UserError(f"{revision!r} fits {labels}.", hint="Write release:, prompt: or git: before it.")
+    if found:
+        return next(iter(found.values()))
+    if problems:
+        raise problems[0]
+    raise NotFound(
+        f"{revision[:80]!r} is no git revision, release id or prompt hash that is known here.",
+        hint=f"See: lockgate prompts log {name}",
+    )
+
+
+def names_at(settings: Settings, revision: str) -> set[str]:
+    """The prompts that ``revision`` has; for a prompt's hash that prompt alone."""
+    if not revision:
+        return set(prompt_files(settings.project_dir))
+    kinds, text = _kinds(revision)
+    names: set[str] = set()
+    if "release" in kinds and _HEX.match(text):
+        names |= {prompt.name for prompt in _pinned(settings, text)}
+    git = open_history(own_library(settings.project_dir)) if "git" in kinds else None
+    if git and (commit := git.resolve(text)):
+        names |= git.at(commit).mains().keys()
+    if "prompt" in kinds and _HEX.match(text):
+        for name in prompt_files(settings.project_dir):
+            if any(version.hash.startswith(text) for version in prompt_history(settings, name).versions):
+                names.add(name)
+    return names
+
+
+def split_range(text: str) -> tuple[str, str]:
+    """The two sides of ``A..B``; either may be empty. Raises UserError for anything else."""
+    first, dots, second = text.partition("..")
+    if not dots or not (first or second) or ".." in second or second.startswith("."):
+        raise UserError(
+            f"{text[:80]!r} is not of the form A..B.",
+            hint="A and B are git revisions, release ids or prompt hashes; an empty one means the files on disk.",
+        )
+    return first, second
+
+
+def _kinds(revision: str) -> tuple[tuple[Kind, ...], str]:
+    before, colon, text = revision.partition(":")
+    named = next((kind for kind in _KINDS if kind == before), None) if colon else None
+    return ((named,), text) if named else (_KINDS, revision)
+
+
+def _on_disk(settings: Settings, name: str) -> Revision:
+    file = find_file(settings.project_dir, name)
+    return _gathered(name, file.only_main(), FolderFiles(file.library), "the files on disk")
+
+
+def _in_release(settings: Settings, name: str, text: str) -> Revision | None:
+    if not _HEX.match(text):
+        return None
+    found = _pinned(settings, text)
+    if not found:
+        return None
+    one = next((prompt for prompt in found if prompt.name == name), None)
+    if one is None:
+        has = ", ".join(prompt.name for prompt in found)
+        raise NotFound(f"{found[0].label} has no prompt {name!r}.", hint=f"It pins: {has}.")
+    return one
+
+
+def _by_hash(settings: Settings, name: str, text: str) -> Revision | None:
+    if not _HEX.match(text):
+        return None
+    versions = {version.hash: version for version in prompt_history(settings, name).versions}
+    fits = [version for hash_, version in versions.items() if hash_ and hash_.startswith(text)]
+    if len(fits) > 1:
+        raise UserError(f"{text!r} fits several versions of {name!r}: give more characters.")
+    return Revision(fits[0].name, fits[0].hash, f"prompt {fits[0].hash[:12]}", fits[0].files) if fits else None
+
+
+def _in_git(settings: Settings, name: str, text: str) -> Revision | None:
+    file = prompt_files(settings.project_dir).get(name)
+    history = open_history(file.library if file else own_library(settings.project_dir))
+    commit = history.resolve(text) if history else None
+    if history is None or commit is None:
+        return None
+    files = history.at(commit)
+    label = f"git {text if len(text) < 40 else commit[:10]}"
+    if name in files.mains():
+        return _gathered(name, main_path(name, files), files, label)
+    for folder, main in history.lineage(name)[0]:
+        older = history.at(commit, folder)
+        named = {path: known for known, path in older.mains().items()}
+        if main in named:
+            return _gathered(named[main], main, older, label)
+    raise NotFound(f"There is no prompt {name!r} at {label}.", hint=f"See: lockgate prompts log {name}")
+
+
+def _pinned(settings: Settings, text: str) -> list[Revision]:
+    """What the release whose id begins with ``text`` pins; nothing when there is no such release."""
+    with opened_releases(settings) as opened:
+        if opened is None:
+            return []
+        store = opened[1]
+        try:
+            record = store.find(text)
+        except NotFound:
+            return []
+        manifest = store.manifest(record.id)
+    label = f"release {manifest.id[:12]}"
+    return [Revision(one.name, one.hash, label, one.files) for one in manifest.prompts.values()]
+
+
+def _gathered(name: str, main: str, files: Files, label: str) -> Revision:
+    texts = gather(name, main, files).files
+    return Revision(name, content_hash(texts), label, texts)
+
+
+_READERS = {"release": _in_release, "prompt": _by_hash, "git": _in_git}
