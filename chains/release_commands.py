@@ -89,7 +89,8 @@ def diff(
     """What changes from one release to another: prompts, policy, snapshot, settings."""
     from rich.console import Console
 
-    from chains.release_diff import diff_releases, render
+    from chains.release_diff import diff_releases
+    from chains.release_diff_view import render
     from lockgate.store.database import open_database
     from lockgate.store.releases import open_releases
 

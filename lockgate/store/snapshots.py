@@ -37,7 +37,7 @@ KEEP = 5
 """So many of the newest snapshots stay queryable, besides the current, the pinned and those of releases in use."""
 
 KEEP_PASSED = 5
-"""Of so many of the releases that a channel served last, each counted once, the snapshots stay: a rollback must work."""
+"""Of so many of the releases that a channel served last, each counted once, the snapshots stay, for a rollback."""
 
 KEEP_BUILT = 5
 """Of so many of the newest releases the snapshots stay: they are being compared, and no channel has them yet."""

@@ -144,7 +144,8 @@ def test_gives_back_points_in_the_order_asked(index: Index) -> None:
     assert (first, second) == (chunk("b"), chunk("a"))
     assert bare is None
     assert dense is not None
-    assert (dense.dtype, dense.tolist()) == (np.float32, unit(0).tolist())
+    assert dense.dtype == np.float32
+    assert dense.tolist() == unit(0).tolist()
     assert index.points([]) == []
 
 
