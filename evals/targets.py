@@ -56,12 +56,12 @@ def _mean(pick: Callable[[AnsweredRequest], float | None]) -> Callable[[Traffic]
     return measure
 
 
-def _percentile(share: float, pick: Callable[[AnsweredRequest], float | None]) -> Callable[[Traffic], Measurement]:
-    """By nearest rank: the smallest value that at least ``share`` of the values do not exceed."""
+def _percentile(percent: int, pick: Callable[[AnsweredRequest], float | None]) -> Callable[[Traffic], Measurement]:
+    """By nearest rank: the smallest value that at least ``percent`` of the values do not exceed."""
 
     def measure(traffic: Traffic) -> Measurement:
         values = sorted(value for answer in traffic.answered if (value := pick(answer)) is not None)
-        return (values[math.ceil(share * len(values)) - 1], len(values)) if values else (None, 0)
+        return (values[(percent * len(values) + 99) // 100 - 1], len(values)) if values else (None, 0)
 
     return measure
 
@@ -78,9 +78,9 @@ def _answers_per_day(traffic: Traffic) -> Measurement:
 TRAFFIC: Mapping[TargetKind, Mapping[str, Callable[[Traffic], Measurement]]] = MappingProxyType(
     {
         "latency": {
-            "answer_seconds_p50": _percentile(0.50, lambda answer: answer.seconds),
-            "answer_seconds_p95": _percentile(0.95, lambda answer: answer.seconds),
-            "first_token_seconds_p95": _percentile(0.95, lambda answer: answer.first_text),
+            "answer_seconds_p50": _percentile(50, lambda answer: answer.seconds),
+            "answer_seconds_p95": _percentile(95, lambda answer: answer.seconds),
+            "first_token_seconds_p95": _percentile(95, lambda answer: answer.first_text),
         },
         "cost": {
             "prompt_tokens_mean": _mean(lambda answer: answer.prompt_tokens),

@@ -160,6 +160,14 @@ def test_answers_per_day_goes_by_the_days_since_the_oldest(db: Database) -> None
     assert row.met is False
 
 
+@pytest.mark.parametrize(("answers", "half", "most"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (21, 11, 20), (100, 50, 95)])
+def test_a_percentile_is_the_value_at_the_nearest_rank(db: Database, answers: int, half: int, most: int) -> None:
+    for second in range(1, answers + 1):
+        trace(db, f"t{second}", timings={"total": second * 1000.0})
+    targets = [{"kind": "latency", "metric": f"answer_seconds_{p}", "at_most": 1} for p in ("p50", "p95")]
+    assert [row.measured for row in measure_targets(db, scope_of(*targets), RELEASE)] == [half, most]
+
+
 def test_one_slow_answer_of_one_is_its_own_percentile(db: Database) -> None:
     trace(db, "t", timings={"total": 4000.0})
     scope = scope_of({"kind": "latency", "metric": "answer_seconds_p95", "at_most": 4})
