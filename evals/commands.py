@@ -112,7 +112,9 @@ def run_command(
         raise typer.Exit(1)
 
 
-def _measured_release(settings: Settings, release: str | None, channel: str | None, chain: str | None) -> dict[str, str]:
+def _measured_release(
+    settings: Settings, release: str | None, channel: str | None, chain: str | None
+) -> dict[str, str]:
     """Which release a run measures, and what of it the run is kept by. Raises UserError, NotFound."""
     from chains.release import build_from_project
     from chains.release_commands import release_named

@@ -35,7 +35,9 @@ class RemoteAsker:
         with _network_errors(self._handle):
             async with (
                 httpx.AsyncClient(**_client_options(self._handle)) as client,
-                client.stream("POST", "/internal/ask", content=wire.dump(wire.AskCall(self._model, request)), headers=_JSON) as response,
+                client.stream(
+                    "POST", "/internal/ask", content=wire.dump(wire.AskCall(self._model, request)), headers=_JSON
+                ) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise wire.load_error(await response.aread(), status=response.status_code)
@@ -49,9 +51,9 @@ class RemoteAsker:
 
 
 class RemoteRetriever:
-    """ports.Retriever through the owning server."""
+    """ports.Retriever through the owning server: of what ``model`` names, or of the current snapshot."""
 
-    def __init__(self, handle: ServerHandle, model: str = "") -> None:
+    def __init__(self, handle: ServerHandle, model: str | None = None) -> None:
         self._handle = handle
         self._model = model
 

@@ -78,9 +78,11 @@ class AskCall:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetrieveRequest:
+    """``model`` None is the current snapshot, whatever the channels point at; else it is as in AskCall."""
+
     question: str
     limit: int
-    model: str = ""
+    model: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

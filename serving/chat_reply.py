@@ -32,6 +32,7 @@ class ReplyHead:
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
         return self._object("chat.completion", [choice]) | {
+            "system_fingerprint": fingerprint_of(answer),
             "usage": usage_of(answer),
             "lockgate": account_of(answer),
         }
@@ -45,6 +46,11 @@ class ReplyHead:
             "system_fingerprint": None,
             "choices": choices,
         }
+
+
+def fingerprint_of(answer: Answer) -> str:
+    """OpenAI's name for the configuration that answered; here that is the release."""
+    return f"lg_{answer.release[:12]}"
 
 
 def usage_of(answer: Answer) -> dict[str, int]:
@@ -61,6 +67,8 @@ def account_of(answer: Answer) -> dict[str, Any]:
     return {
         "trace_id": answer.trace_id,
         "release": answer.release,
+        "channel": answer.channel or None,
+        "forced": answer.forced,
         "snapshot": answer.snapshot,
         "mode": answer.mode,
         "abstained": answer.abstained,

@@ -10,7 +10,8 @@ from contextlib import aclosing
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from lockgate.errors import LockgateError
+from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.ports import Asker
 from lockgate.types import AnswerEvent, Finished, Token
 from serving import chat_reply
 from serving.body import read_json_body
@@ -42,7 +43,7 @@ def chat_router(backend: Backend, metrics: Metrics) -> APIRouter:
         """
         chat = read_chat_request(await read_json_body(request))
         question = ask_request(chat)
-        asker = backend.asker(_known_model(backend, chat.model))
+        asker = await _asker(backend, chat.model)
         events = metrics.observe(asker.ask(question), door="api")
         head = ReplyHead(chat.model)
         if chat.streams:
@@ -51,11 +52,12 @@ def chat_router(backend: Backend, metrics: Metrics) -> APIRouter:
 
     @router.get("/models", summary="The models that can be asked")
     async def list_models() -> dict[str, object]:
-        return {"object": "list", "data": [_model(name) for name in backend.models()]}
+        return {"object": "list", "data": [_model(name) for name in await asyncio.to_thread(backend.models)]}
 
     @router.get("/models/{name:path}", summary="One model")
     async def get_model(name: str) -> dict[str, object]:
-        return _model(_known_model(backend, name))
+        await _asker(backend, name)
+        return _model(name)
 
     return router
 
@@ -64,17 +66,11 @@ def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": "lockgate"}
 
 
-def _known_model(backend: Backend, name: str) -> str:
-    known = backend.models()
-    if name not in known:
-        shown = name if len(name) <= 80 else name[:77] + "..."
-        raise RequestRefused(
-            f"The model {shown!r} does not exist. Models: {', '.join(known)}.",
-            status=404,
-            code="model_not_found",
-            param="model",
-        )
-    return name
+async def _asker(backend: Backend, name: str) -> Asker:
+    try:
+        return await asyncio.to_thread(backend.asker, name)
+    except (NotFound, UserError) as error:
+        raise RequestRefused(str(error), status=404, code="model_not_found", param="model") from None
 
 
 async def _complete(events: AsyncGenerator[AnswerEvent, None], head: ReplyHead, request: Request) -> Response:
@@ -121,7 +117,10 @@ async def _pieces(
                 yield chat_reply.PING
         if answer is None:
             raise LockgateError("The chain ended without an answer.", hint="See the server's log.")
-        account = {"lockgate": chat_reply.account_of(answer)}
+        account = {
+            "lockgate": chat_reply.account_of(answer),
+            "system_fingerprint": chat_reply.fingerprint_of(answer),
+        }
         final = head.chunk({}, finish_reason=answer.finish_reason, usage=include_usage)
         if include_usage:
             yield chat_reply.event(final)

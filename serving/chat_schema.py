@@ -1,7 +1,8 @@
 """What POST /v1/chat/completions reads: OpenAI's request, and what of it becomes an AskRequest.
 
 Read and used: model, messages, stream, stream_options.include_usage, max_tokens or max_completion_tokens, temperature,
-seed, stop, and Lockgate's own ``lockgate: {"mode": "extractive" | "generative"}``. Refused because ignoring them
+seed, stop, user or safety_identifier (which side of a rollout answers), and Lockgate's own ``lockgate: {"mode":
+"extractive" | "generative", "conversation": ID}``. Refused because ignoring them
 would give another answer than the one asked for: n over 1, tools, functions, logprobs, audio, a response_format other
 than text, content parts other than text. Every other parameter is accepted and has no effect.
 
@@ -21,6 +22,7 @@ from serving.failures import RequestRefused
 MAX_TOKENS = 131_072
 MAX_MESSAGES = 500
 MAX_STOPS = 4
+MAX_KEY = 512
 
 
 class _Model(BaseModel):
@@ -58,6 +60,7 @@ class LockgateOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     mode: AnswerMode | None = None
+    conversation: Annotated[str, Field(max_length=MAX_KEY)] = ""
 
 
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -79,7 +82,15 @@ class ChatRequest(_Model):
     functions: list[Any] | None = None
     logprobs: bool | None = None
     modalities: list[str] | None = None
+    user: Annotated[str, Field(max_length=MAX_KEY)] | None = None
+    safety_identifier: Annotated[str, Field(max_length=MAX_KEY)] | None = None
     lockgate: LockgateOptions | None = None
+
+    @property
+    def conversation(self) -> str:
+        """What keeps a rollout's answers to one conversation, or to one user, on one release; "" when none is named."""
+        own = self.lockgate.conversation if self.lockgate else ""
+        return own or self.safety_identifier or self.user or ""
 
     @property
     def streams(self) -> bool:
@@ -123,6 +134,7 @@ def ask_request(request: ChatRequest, *, origin: Origin = "api") -> AskRequest:
         temperature=request.temperature,
         seed=request.seed,
         stop=stop,
+        conversation=request.conversation,
     )
 
 

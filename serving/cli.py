@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import traceback
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 

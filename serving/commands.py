@@ -1,4 +1,4 @@
-"""``lockgate serve``, ``up``, ``doctor`` and ``version``: the commands that are about the whole."""
+"""``lockgate init``, ``serve``, ``up``, ``doctor`` and ``version``: the commands that are about the whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from lockgate.settings import Settings, load_settings
 from lockgate.terminal import plain, progress_bars
+from serving.init_commands import init
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HostOption = Annotated[str | None, typer.Option(help="Loopback address to listen on; default: LOCKGATE_HOST.")]
@@ -18,6 +19,7 @@ PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; de
 
 def add_commands(app: typer.Typer) -> None:
     """Put the commands of this module at the root."""
+    app.command()(init)
     app.command()(up)
     app.command()(serve)
     app.command()(doctor)
@@ -49,7 +51,7 @@ def up(
     with progress_bars(in_bytes=True) as progress:
         for entry in plan.missing:
             ensure(entry, settings.models_path, progress=progress)
-    serve(settings, command="lockgate up", say=_say, bars=progress_bars, sync=plan.sync)
+    serve(settings, command="lockgate up", say=_say, bars=progress_bars, sync=plan.sync, keep_staging=True)
 
 
 def serve(ctx: typer.Context, host: HostOption = None, port: PortOption = None) -> None:

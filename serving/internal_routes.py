@@ -42,8 +42,9 @@ def internal_router(backend: Backend, metrics: Metrics) -> APIRouter:
 
     @router.post("/ask", response_model=None)
     async def ask(request: Request) -> Response:
-        question = wire.load_ask_request(await read_json_body(request, limit=MAX_BYTES))
-        events = metrics.observe(backend.asker().ask(question), door=question.origin)
+        call = wire.load_ask_call(await read_json_body(request, limit=MAX_BYTES))
+        asker = await asyncio.to_thread(backend.asker, call.model or None)
+        events = metrics.observe(asker.ask(call.request), door=call.request.origin)
         return _ndjson(_answer_lines(events))
 
     @router.post("/retrieve", response_model=None)
@@ -51,7 +52,8 @@ def internal_router(backend: Backend, metrics: Metrics) -> APIRouter:
         wanted = wire.load(await read_json_body(request, limit=MAX_BYTES), wire.RetrieveRequest)
         if not 1 <= wanted.limit <= MAX_PASSAGES:
             raise UserError(f"limit: {wanted.limit} is not between 1 and {MAX_PASSAGES}.")
-        found = await asyncio.to_thread(backend.retriever().retrieve, wanted.question, limit=wanted.limit)
+        retriever = await asyncio.to_thread(backend.retriever, wanted.model)
+        found = await asyncio.to_thread(retriever.retrieve, wanted.question, limit=wanted.limit)
         return Response(wire.dump(found), media_type="application/json")
 
     @router.post("/sync", response_model=None)

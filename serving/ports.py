@@ -24,6 +24,11 @@ class Readiness:
     indexing: float | None = None  # share done of the snapshot being built, in [0, 1]; None when idle
     model: str = ""
     model_loaded: bool = False
+    release: str | None = None  # where a request without a model goes now, and through which channel
+    channel: str = ""
+    forced: bool = False
+    rollout: str = ""  # in words, "" for none
+    warning: str = ""  # what a person should know although answers are given
 
 
 class Backend(Protocol):
@@ -35,15 +40,22 @@ class Backend(Protocol):
         ...
 
     def models(self) -> tuple[str, ...]:
-        """The names that a request may give as its model: the project's chains, the default one first."""
+        """The names that a request may give as its model, besides ids of releases; the default one first."""
         ...
 
     def asker(self, model: str | None = None) -> Asker:
-        """The chain of that name, None for the default. Raises NotFound, or Unavailable while it is loading."""
+        """What ``model`` names: a channel, chain@channel, a chain or a release's id; None is the default chain's
+        production where it is set, else its staging. The pointer is read when it is asked.
+
+        Raises NotFound, naming the command, for what is not set; Unavailable while the server is opening.
+        """
         ...
 
-    def retriever(self) -> Retriever:
-        """Raises Unavailable while the index is not open."""
+    def retriever(self, model: str | None = None) -> Retriever:
+        """That of the release which ``model`` names now ("" is the default), or the current snapshot's for None.
+
+        Raises as ``asker`` does.
+        """
         ...
 
     def readiness(self) -> Readiness: ...

@@ -31,8 +31,12 @@ POLL_SECONDS = 0.1
 Say = Callable[[str], None]
 
 
-def serve(settings: Settings, *, command: str, say: Say, bars: Bars, sync: str | None = None) -> None:
+def serve(
+    settings: Settings, *, command: str, say: Say, bars: Bars, sync: str | None = None, keep_staging: bool = False
+) -> None:
     """Serve until a signal ends it. ``say`` gets the lines a person waits for, ``bars`` show a sync's progress.
+
+    With ``keep_staging`` the project's files and newest snapshot are released to staging, now and after every sync.
 
     Raises Conflict when another process has the index or the port.
     """
@@ -44,7 +48,10 @@ def serve(settings: Settings, *, command: str, say: Say, bars: Bars, sync: str |
         application = Application(settings, owner)
         server = _make_server(create_app(application, console=True))
         starter = threading.Thread(
-            target=_start, args=(server, application, settings, say, bars, sync), name="lockgate-start", daemon=True
+            target=_start,
+            args=(server, application, settings, say, bars, sync, keep_staging),
+            name="lockgate-start",
+            daemon=True,
         )
         starter.start()
         try:
@@ -105,6 +112,7 @@ def _start(
     say: Say,
     bars: Bars,
     sync: str | None,
+    keep_staging: bool = False,
 ) -> None:
     """Wait for the page, then load what answers, then say so; in the end, stop what still runs."""
     while not server.started and not server.should_exit:
@@ -112,7 +120,7 @@ def _start(
     if not server.should_exit:
         address = address_of(settings)
         say(f"The chat page is up: {address} (loading what answers)")
-        application.start(sync=sync, bars=bars)
+        application.start(sync=sync, keep_staging=keep_staging, bars=bars)
         announce_readiness(application, address, say, stopped=lambda: server.should_exit)
     while not server.should_exit:
         time.sleep(POLL_SECONDS)

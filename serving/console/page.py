@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from contextlib import aclosing
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class ChatPage:
         self._backend = backend
         self._metrics = metrics
         self._history: list[Message] = []
+        self._conversation = uuid.uuid4().hex
         self._answering: asyncio.Task[None] | None = None
 
     def build(self) -> None:
@@ -149,10 +151,11 @@ class ChatPage:
 
     async def _stream(self, question: str, reply: Reply) -> Answer | None:
         await self._until_ready(reply)
-        request = AskRequest(question, history=tuple(self._history))
+        request = AskRequest(question, history=tuple(self._history), conversation=self._conversation)
         answer: Answer | None = None
         drawn = 0.0
-        events = self._metrics.observe(self._backend.asker().ask(request), door="console")
+        asker = await asyncio.to_thread(self._backend.asker)
+        events = self._metrics.observe(asker.ask(request), door="console")
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
@@ -172,7 +175,7 @@ class ChatPage:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
-                self._backend.asker()
+                await asyncio.to_thread(self._backend.asker)
                 return
             except Unavailable:
                 readiness = await asyncio.to_thread(self._backend.readiness)
@@ -194,6 +197,7 @@ class ChatPage:
     def _reset(self) -> None:
         self._stop()
         self._history.clear()
+        self._conversation = uuid.uuid4().hex
         self._log.clear()
         self._welcome()
 

@@ -110,7 +110,7 @@ class Reply:
             notes.append("The answer was cut at its length limit.")
         if answer.snapshot:
             done = "Looked in" if answer.abstained else "Answered from"
-            notes.append(f"{done} snapshot {answer.snapshot[:12]}, release {answer.release}.")
+            notes.append(f"{done} snapshot {answer.snapshot[:12]}, release {answer.release[:12]}{_through(answer)}.")
         for note in notes:
             words(safe_markdown.visible(note), "lg-note")
 
@@ -123,3 +123,9 @@ class Reply:
     def _open(self, citation: Citation) -> None:
         with self._body:
             open_source(citation)
+
+
+def _through(answer: Answer) -> str:
+    if not answer.channel:
+        return ""
+    return f" of {answer.channel}" + (", which was set past its gate" if answer.forced else "")

@@ -38,7 +38,8 @@ def test_an_ask_request_comes_back_the_same(question: str, history: list[str], s
         seed=seed,
         stop=("END",),
     )
-    assert wire.load_ask_request(wire.dump(request)) == request
+    call = wire.AskCall("docs@production", request)
+    assert wire.load_ask_call(wire.dump(call)) == call
 
 
 def test_a_retrieval_comes_back_the_same() -> None:
@@ -95,7 +96,7 @@ def test_an_unknown_code_is_the_root() -> None:
 )
 def test_wrong_input_is_refused_by_key(data: bytes | str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        wire.load_ask_request(data)
+        wire.load(data, AskRequest)
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"7", b'{"type": "new"}', b'{"type": "token"}', b'{"type": ["token"]}'])

@@ -94,21 +94,34 @@ class FakeBackend:
     fake: FakeAsker = field(default_factory=FakeAsker)
     state: Readiness = field(
         default_factory=lambda: Readiness(
-            ready=True, snapshot="snap-1", kind="hybrid", documents=3, chunks=12, model="tiny", model_loaded=True
+            ready=True,
+            snapshot="snap-1",
+            kind="hybrid",
+            documents=3,
+            chunks=12,
+            model="tiny",
+            model_loaded=True,
+            release="e" * 64,
+            channel="staging",
         )
     )
     token: str = "secret-token"
     votes: dict[str, tuple[Vote, str]] = field(default_factory=dict)
     traces: set[str] = field(default_factory=lambda: {"trace-1"})
     sync_error: Exception | None = None
+    asked_models: list[str | None] = field(default_factory=list)
 
     def models(self) -> tuple[str, ...]:
-        return ("docs", "other/chain")
+        return ("docs", "production", "docs@production")
 
     def asker(self, model: str | None = None) -> FakeAsker:
+        if model is not None and model not in self.models():
+            raise NotFound(f"The model {model!r} does not exist. Models: {', '.join(self.models())}.")
+        self.asked_models.append(model)
         return self.fake
 
-    def retriever(self) -> FakeBackend:
+    def retriever(self, model: str | None = None) -> FakeBackend:
+        self.asked_models.append(model)
         return self
 
     def retrieve(self, question: str, *, limit: int) -> Retrieval:

@@ -78,10 +78,10 @@ async def test_the_async_openai_client_works_too(server: str) -> None:
         assert (await chat.models.retrieve("docs")).id == "docs"
 
 
-def test_the_openai_client_lists_models_and_gets_one_with_a_slash(chat: openai.OpenAI) -> None:
-    assert [model.id for model in chat.models.list()] == ["docs", "other/chain"]
+def test_the_openai_client_lists_models_and_gets_one_of_them(chat: openai.OpenAI) -> None:
+    assert [model.id for model in chat.models.list()] == ["docs", "production", "docs@production"]
     assert chat.models.retrieve("docs").owned_by == "lockgate"
-    assert httpx.get(f"{chat.base_url}models/other/chain", trust_env=False).json()["id"] == "other/chain"
+    assert httpx.get(f"{chat.base_url}models/docs@production", trust_env=False).json()["id"] == "docs@production"
     with pytest.raises(openai.NotFoundError) as raised:
         chat.models.retrieve("gpt-9")
     assert raised.value.code == "model_not_found"

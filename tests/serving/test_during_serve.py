@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chains.assembly import ChatModels
+from chains.assembly import SharedModels
 from lockgate.owner import acquire
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
@@ -17,7 +17,8 @@ from lockgate.store.traces import list_traces
 from serving import cli
 from serving.api import create_app
 from serving.wiring import Application
-from tests.ingestion.fakes import WordEmbedder, handle, settings_for, write_pages
+from tests.chains.projects import make_project
+from tests.ingestion.fakes import WordEmbedder, handle, write_pages
 from tests.serving.fakes import run_server, wait_for
 
 PAGES = {
@@ -48,20 +49,20 @@ class NoModel:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    write_pages(tmp_path / "docs", PAGES)
+    settings = make_project(tmp_path, PAGES)
     write_pages(
         tmp_path / "evals" / "suites" / "tiny",
         {"suite.yaml": SUITE, "cases.jsonl": "\n".join(map(json.dumps, CASES))},
     )
     monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(WordEmbedder()))
-    monkeypatch.setattr(ChatModels, "get", lambda _self, _name: NoModel())
+    monkeypatch.setattr(SharedModels, "chat", lambda _self, _pinned: NoModel())
     monkeypatch.setenv("LOCKGATE_PROJECT", str(tmp_path))
-    settings = settings_for(tmp_path)
+    monkeypatch.setenv("LOCKGATE_MODELS_DIR", str(settings.models_path))
     with acquire(settings.state_dir, "lockgate serve") as owner:
         application = Application(settings, owner)
         with run_server(create_app(application)) as address:
             owner.announce(address)
-            application.start(sync=str(tmp_path / "docs"))
+            application.start(keep_staging=True, sync=str(tmp_path / "docs"))
             assert wait_for(lambda: application.readiness().ready, 30), application.readiness()
             yield settings
         application.close()
@@ -74,7 +75,7 @@ def test_asking(served: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert "keys.md" in out
     with open_database(served.database) as db:
         traces = list_traces(db, limit=10)
-    assert [trace.origin for trace in traces] == ["cli"]
+    assert [trace.origin for trace in traces if trace.origin != "eval"] == ["cli"]
 
 
 def test_syncing_and_then_finding_the_new_page(served: Settings, capsys: pytest.CaptureFixture[str]) -> None:

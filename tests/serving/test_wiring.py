@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lockgate.errors import Conflict, LockgateError, NotFound, Unavailable
+from lockgate.errors import Conflict, NotFound, Unavailable
 from lockgate.owner import acquire
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
@@ -20,7 +20,8 @@ from lockgate.types import Answer, AskRequest, Finished
 from serving import wiring
 from serving.wiring import Application
 from tests.chains.model_server import ModelServer, free_port, run_model_server
-from tests.ingestion.fakes import WordEmbedder, handle, quiet, settings_for, write_pages
+from tests.chains.projects import make_project
+from tests.ingestion.fakes import WordEmbedder, handle, quiet
 from tests.serving.fakes import wait_for
 
 PAGES = {
@@ -55,9 +56,9 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    write_pages(tmp_path / "docs", PAGES)
+    settings = make_project(tmp_path, PAGES)
     monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(WordEmbedder()))
-    return settings_for(tmp_path)
+    return settings
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ def application(project: Settings, model: FakeModel) -> Iterator[Application]:
         application.close()
 
 
-async def ask(application: Application, question: str) -> Answer:
-    events: list[Any] = [event async for event in application.asker().ask(AskRequest(question))]
+async def ask(application: Application, question: str, model: str | None = None) -> Answer:
+    events: list[Any] = [event async for event in application.asker(model).ask(AskRequest(question))]
     assert isinstance(events[-1], Finished)
     return events[-1].answer
 
@@ -79,7 +80,7 @@ def docs_of(settings: Settings) -> str:
 
 
 async def test_from_start_to_a_cited_answer_and_a_vote_on_it(application: Application, project: Settings) -> None:
-    application.start(sync=docs_of(project))
+    application.start(keep_staging=True, sync=docs_of(project))
     assert wait_for(lambda: application.readiness().ready, 30)
     answer = await ask(application, "How do I rotate a signing key?")
     assert answer.citations[0].path == "keys.md"
@@ -122,7 +123,7 @@ async def test_questions_are_answered_while_the_chat_model_still_loads(
     application: Application, project: Settings, model: FakeModel
 ) -> None:
     model.generator.hold.clear()
-    application.start(sync=docs_of(project))
+    application.start(keep_staging=True, sync=docs_of(project))
     assert wait_for(lambda: application.readiness().snapshot is not None, 30)
     assert wait_for(lambda: application.readiness().missing == ("loading the chat model",))
     assert (await ask(application, "How do I rotate a signing key?")).citations
@@ -146,7 +147,7 @@ def test_a_model_that_was_never_fetched_is_named_with_the_command(
 
 
 def test_a_sync_that_fails_is_told_and_does_not_end_the_server(application: Application, project: Settings) -> None:
-    application.start(sync=str(project.project_dir / "nowhere"))
+    application.start(keep_staging=True, sync=str(project.project_dir / "nowhere"))
     assert wait_for(lambda: any("nowhere" in line for line in application.readiness().missing), 30)
     report = application.sync(docs_of(project), quiet)
     assert isinstance(report, dict)
@@ -158,12 +159,12 @@ def test_a_source_can_be_named(application: Application, project: Settings) -> N
     folder = project.project_dir / "ingestion" / "sources"
     folder.mkdir(parents=True)
     (folder / "manual.yaml").write_text("name: manual\npath: docs\n")
-    application.start(sync="manual")
+    application.start(keep_staging=True, sync="manual")
     assert wait_for(lambda: application.readiness().documents == 2, 30)
 
 
 def test_two_syncs_at_once_conflict(application: Application, project: Settings) -> None:
-    application.start()
+    application.start(keep_staging=True)
     assert wait_for(lambda: application.readiness().model_loaded, 30)
     inside, go_on = threading.Event(), threading.Event()
 
@@ -193,7 +194,7 @@ def test_closing_stops_a_sync_at_its_next_step(project: Settings, model: FakeMod
 
     with acquire(project.state_dir, "test") as owner:
         application = Application(project, owner)
-        application.start(sync=docs_of(project), bars=lambda: contextlib.nullcontext(slow))
+        application.start(keep_staging=True, sync=docs_of(project), bars=lambda: contextlib.nullcontext(slow))
         assert inside.wait(30)
         closer = threading.Thread(target=application.close)
         closer.start()
@@ -249,11 +250,11 @@ def test_a_model_server_that_is_not_there_yet_is_waited_for(project: Settings, m
     monkeypatch.setattr(wiring, "RETRY_SECONDS", 0.05)
     port = free_port()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://user:secret@127.0.0.1:{port}/v1")
-    settings = settings_for(project.project_dir)
+    settings = Settings(project=project.project_dir, models_dir=project.models_dir, _env_file=None)
     waits = (f"waiting for the model server at http://127.0.0.1:{port}/v1",)
     with acquire(settings.state_dir, "test") as owner:
         application = Application(settings, owner)
-        application.start(sync=docs_of(settings))
+        application.start(keep_staging=True, sync=docs_of(settings))
         assert wait_for(lambda: application.readiness().missing == waits, 30)
         with run_model_server(ModelServer(status=503), port=port) as loading:
             assert wait_for(lambda: "/v1/models" in loading.paths)
@@ -265,7 +266,7 @@ def test_a_model_server_that_is_not_there_yet_is_waited_for(project: Settings, m
 
 def test_closing_ends_the_wait_for_a_model_server(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
-    settings = settings_for(project.project_dir)
+    settings = Settings(project=project.project_dir, models_dir=project.models_dir, _env_file=None)
     with acquire(settings.state_dir, "test") as owner:
         application = Application(settings, owner)
         application.start()
@@ -275,15 +276,20 @@ def test_closing_ends_the_wait_for_a_model_server(project: Settings, monkeypatch
         assert time.monotonic() - began < 1.5
 
 
-def test_the_default_chain_is_the_first_model_and_an_unknown_one_is_not_found(
-    application: Application, project: Settings
-) -> None:
-    definitions = project.project_dir / "chains" / "definitions"
-    definitions.mkdir(parents=True)
-    (definitions / "aaa.yaml").write_text("name: aaa\n")
-    assert application.models() == ("docs", "aaa")
-    application.start(sync=docs_of(project))
+async def test_what_a_request_can_ask_for(application: Application, project: Settings) -> None:
+    with pytest.raises(Unavailable, match="still starting"):
+        application.models()
+    application.start(keep_staging=True, sync=docs_of(project))
     assert wait_for(lambda: application.readiness().ready, 30)
-    assert application.asker("aaa") is not application.asker("docs")
-    with pytest.raises(LockgateError, match="aaa, docs"):
+    assert application.models() == ("docs", "staging", "docs@staging")
+    release = application.readiness().release
+    assert release
+    for model in (None, "", "docs", "staging", "docs@staging", release, release[:12]):
+        answer = await ask(application, "How do I rotate a signing key?", model)
+        assert answer.release == release
+    with pytest.raises(NotFound, match="lockgate release promote RELEASE production"):
+        application.asker("production")
+    with pytest.raises(NotFound, match="docs, staging, docs@staging"):
         application.asker("zzz")
+    with pytest.raises(NotFound, match="no release"):
+        application.asker("0" * 64)

@@ -1,0 +1,247 @@
+"""Moving channels: promote through the channel's gate, roll back without one. Every move says who, why and on what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lockgate.actor import Actor
+from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.store.channels import (
+    Action,
+    ChannelRecord,
+    Move,
+    Rollout,
+    check_name,
+    get_channel,
+    history,
+    move_channel,
+)
+from lockgate.types import Answer, AskRequest, Finished
+
+if TYPE_CHECKING:
+    from evals.gate import Gate
+    from evals.verdict import GateReport
+    from lockgate.ports import Asker, Progress
+    from lockgate.release import Manifest
+    from lockgate.settings import Settings
+    from lockgate.store.database import Database
+
+MAX_REASON = 2000
+HISTORY = 1000
+
+AskerOf = Callable[[str], "Asker"]
+"""Release id to something that answers from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What a promotion did; ``moved`` is False for a channel that pointed there already."""
+
+    record: ChannelRecord
+    report: GateReport
+    moved: bool
+
+
+def promote(
+    settings: Settings,
+    db: Database,
+    release: str,
+    channel: str,
+    *,
+    actor: Actor,
+    asker_of: AskerOf,
+    reason: str = "",
+    force: bool = False,
+    rollout: Rollout | None = None,
+    progress: Progress | None = None,
+) -> Promotion:
+    """Point ``channel`` of the release's chain at ``release`` (its whole id) if the channel's gate lets it; with
+    ``rollout``, put it beside the current release instead.
+
+    The gate's verdict is about the channel as it was when this began: if it moves meanwhile, nothing is written and
+    Conflict is raised. Raises GateFailed and Inconclusive unless ``force``, which needs a reason and is kept in the
+    history; NotFound for a channel without a gate, whatever ``force`` says.
+    """
+    from evals.gate import load_gate
+    from lockgate.store.releases import open_releases
+
+    reason = check_reason(reason, needed=force)
+    check_name(channel)
+    manifest = open_releases(settings, db).manifest(release)
+    gate = load_gate(settings.project_dir, channel)
+    before = get_channel(db, channel, manifest.name)
+    _check_rollout(before, release, rollout)
+    report = _judge(settings, db, manifest, gate, asker_of, progress)
+    if not force:
+        report.require_pass()
+    forced = report.verdict != "PASS"
+    if rollout is None and before.release == release and before.rollout is None and before.forced == forced:
+        return Promotion(before, report, moved=False)
+    record = move_channel(
+        db,
+        Move(
+            channel=channel,
+            chain=manifest.name,
+            action="rollout" if rollout else "promote",
+            release=before.release if rollout and before.release else release,
+            expected_version=before.version,
+            actor=actor,
+            reason=reason,
+            # Whether the release that users mostly get is there by force stays true while another is tried beside it.
+            forced=before.forced if rollout else forced,
+            evidence=[{"kind": "gate", **report.as_json()}],
+            rollout=replace(rollout, forced=forced) if rollout else None,
+        ),
+    )
+    return Promotion(record, report, moved=True)
+
+
+def roll_back(
+    settings: Settings,
+    db: Database,
+    channel: str,
+    chain: str,
+    *,
+    actor: Actor,
+    to: str | None = None,
+    reason: str = "",
+) -> ChannelRecord:
+    """Point ``channel`` at the release that it pointed at before, or at ``to`` (a whole id) if it ever did.
+
+    No gate: going back must not wait. But everything that the release pins has to be here, else Corrupt or NotFound
+    is raised and the pointer stays. Raises Conflict when the channel moves meanwhile.
+    """
+    from chains.release import verify_release
+
+    reason = check_reason(reason)
+    before = get_channel(db, check_name(channel), chain)
+    if before.release is None:
+        raise NotFound(
+            f"The channel {channel!r} of chain {chain!r} was never set, so there is nothing to go back to.",
+            hint="See: lockgate release list",
+        )
+    target, forced = _earlier(db, before, to)
+    problems = verify_release(settings, db, target)
+    if problems:
+        raise NotFound(
+            f"Release {target[:12]} cannot answer here, so {channel} stays at {before.release[:12]}. "
+            + " ".join(problems),
+            hint="Go back to another one: lockgate release rollback CHANNEL --to RELEASE",
+        )
+    return move_channel(
+        db,
+        Move(
+            channel=channel,
+            chain=chain,
+            action="rollback",
+            release=target,
+            expected_version=before.version,
+            actor=actor,
+            reason=reason,
+            forced=forced,
+        ),
+    )
+
+
+def stop_rollout(db: Database, channel: str, chain: str, *, actor: Actor, reason: str) -> ChannelRecord:
+    """End a rollout; the current release answers everybody again. Raises NotFound when there is none."""
+    before = get_channel(db, check_name(channel), chain)
+    if before.rollout is None or before.release is None:
+        raise NotFound(f"There is no rollout in the channel {channel!r} of chain {chain!r}.")
+    return move_channel(
+        db,
+        Move(
+            channel=channel,
+            chain=chain,
+            action="stop",
+            release=before.release,
+            expected_version=before.version,
+            actor=actor,
+            reason=check_reason(reason),
+            forced=before.forced,
+        ),
+    )
+
+
+def check_reason(reason: str, *, needed: bool = False) -> str:
+    """Raises UserError for one that is missing or cannot be shown."""
+    text = reason.strip()
+    if needed and not text:
+        raise UserError("--force needs --reason: the history says why a gate was passed over.")
+    if len(text) > MAX_REASON or any(not char.isprintable() and char not in "\n\t" for char in text):
+        raise UserError(f"The reason must be printable text of at most {MAX_REASON} characters.")
+    return text
+
+
+def _earlier(db: Database, before: ChannelRecord, to: str | None) -> tuple[str, bool]:
+    """(release, whether it was forced when the channel last pointed at it)."""
+    moves: list[tuple[str, bool]] = [
+        (move.to_release, move.forced)
+        for move in history(db, before.channel, before.chain, limit=HISTORY)
+        if move.action in _POINTING
+    ]
+    for release, forced in moves:
+        if release == (to or release) and (to is not None or release != before.release):
+            return release, forced
+    if to is not None:
+        raise NotFound(
+            f"The channel {before.channel!r} never pointed at release {to[:12]}: that takes a promotion.",
+            hint=f"See: lockgate release history {before.channel}",
+        )
+    raise NotFound(
+        f"The channel {before.channel!r} never pointed at another release than {(before.release or '')[:12]}.",
+        hint=f"See: lockgate release history {before.channel}",
+    )
+
+
+_POINTING: tuple[Action, ...] = ("promote", "rollback")
+
+
+def _check_rollout(before: ChannelRecord, release: str, rollout: Rollout | None) -> None:
+    if rollout is None:
+        return
+    if before.release is None:
+        raise UserError(
+            f"The channel {before.channel!r} points at nothing yet, so there is nothing to roll out beside.",
+            hint="Promote without --percent and --shadow.",
+        )
+    if before.release == release:
+        raise UserError(f"The channel {before.channel!r} points at release {release[:12]} already.")
+
+
+def _judge(
+    settings: Settings,
+    db: Database,
+    manifest: Manifest,
+    gate: Gate,
+    asker_of: AskerOf,
+    progress: Progress | None,
+) -> GateReport:
+    from chains.release import verify_release
+    from evals.gate import judge
+    from evals.questions import smoke_questions
+    from evals.targets import read_targets
+    from evals.verdict import GateContext
+
+    release = manifest.id
+
+    async def ask(question: str) -> Answer:
+        request = AskRequest(question=question, origin="eval", temperature=0.0, seed=0)
+        events = asker_of(release).ask(request)
+        async for event in events:
+            if isinstance(event, Finished):
+                return event.answer
+        raise LockgateError("The chain ended without an answer.")
+
+    context = GateContext(
+        release_id=release,
+        manifest=manifest,
+        verify=lambda: verify_release(settings, db, release, deep=True),
+        ask=ask,
+        questions=smoke_questions(settings.project_dir, manifest, db),
+        targets=read_targets(db, settings.project_dir, release),
+    )
+    return asyncio.run(judge(gate, context, progress))
