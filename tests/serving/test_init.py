@@ -349,7 +349,7 @@ def test_a_link_to_a_file_that_says_the_same_is_not_ours(tmp_path: Path) -> None
     (tmp_path / "theirs").write_bytes(project_files("bot")[".gitignore"])
     cut_off(tmp_path / "bot")
     (tmp_path / "bot" / ".gitignore").symlink_to(tmp_path / "theirs")
-    with pytest.raises(UserError, match="In the way: .gitignore"):
+    with pytest.raises(UserError, match=r"In the way: \.gitignore"):
         make_project(tmp_path / "bot", git=False)
 
 
