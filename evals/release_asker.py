@@ -16,6 +16,7 @@ from lockgate.errors import LockgateError
 from lockgate.release import Manifest
 from lockgate.settings import Settings
 from lockgate.store.database import Database
+from lockgate.types import AnswerMode
 
 if TYPE_CHECKING:
     from chains.local import LocalAsker, ReleaseHost
@@ -26,20 +27,31 @@ class ReleaseAsker:
 
     def __init__(self, settings: Settings, db: Database, host: ReleaseHost, builder: Actor) -> None:
         self._settings, self._db, self._host, self._builder = settings, db, host, builder
+        self._opened: dict[str, LocalAsker] = {}
 
     def open(self, manifest: Manifest) -> LocalAsker:
         """Raises what assembling it raises; a running server may tell only when it is asked."""
-        record = keep_release(self._settings, self._db, manifest, self._builder)
-        return self._host.open(Target(release=record.id))
+        if manifest.id not in self._opened:
+            keep_release(self._settings, self._db, manifest, self._builder)
+            self._opened[manifest.id] = self._host.open(Target(release=manifest.id))
+        return self._opened[manifest.id]
 
-    async def observe(self, manifest: Manifest, suite: Suite, case: Case, metric: str | None = None) -> Observed:
+    async def observe(
+        self,
+        manifest: Manifest,
+        suite: Suite,
+        case: Case,
+        *,
+        metric: str | None = None,
+        mode: AnswerMode | None = None,
+    ) -> Observed:
         """What the release does with the case. With ``metric``, having no score for it is a problem."""
         try:
             asker = self.open(manifest)
         except LockgateError as error:
             return Observed(manifest.id, problem=str(error))
         metrics = (metric,) if metric else ()
-        row = await run_case(case, asker, asker, metrics=metrics, timeout=suite.definition.timeout_s)
+        row = await run_case(case, asker, asker, metrics=metrics, timeout=suite.definition.timeout_s, mode=mode)
         score = row.scores[metric] if metric else None
         if isinstance(score, Unscored | NotApplicable):
             return Observed(manifest.id, problem=f"{metric}: {score.reason}")

@@ -119,7 +119,7 @@ def _bisect(
         asker = ReleaseAsker(settings, db, host, builder)
 
         async def ask(manifest: Manifest) -> Observed:
-            return await asker.observe(manifest, suite, case, metric)
+            return await asker.observe(manifest, suite, case, metric=metric)
 
         return asyncio.run(bisect(good, bad, ask, progress, by_score=metric is not None))
 
