@@ -66,6 +66,7 @@ class TracingAsker:
     """A release that answers, fails or takes its time, and writes its trace as a chain does."""
 
     db: Database
+    release: str = NEW
     error: Exception | None = None
     delay: float = 0.0
     asked: list[AskRequest] = field(default_factory=list)
@@ -83,7 +84,7 @@ class TracingAsker:
             chain="docs",
             question=request.question,
             status="ok",
-            release=NEW,
+            release=self.release,
             channel=request.served.channel,
             rollout=request.served.rollout,
             arm=request.served.arm,
@@ -97,7 +98,7 @@ class TracingAsker:
                 raise self.error
             write_trace(self.db, trace)
             yield Token(ANSWER.text)
-            yield Finished(replace(ANSWER, trace_id=trace.id))
+            yield Finished(replace(ANSWER, trace_id=trace.id, channel=trace.channel, release=self.release))
         except asyncio.CancelledError:
             write_trace(self.db, replace(trace, status="cancelled"))
             raise
