@@ -14,10 +14,10 @@ from pathlib import Path
 from lockgate.atomic import write_atomic
 from lockgate.errors import Conflict, LockgateError, UserError
 from lockgate.git import repository, run_git
-from prompts.checking import check_prompt, gather
+from prompts.checking import gather
 from prompts.collection import find_file, own_library
 from prompts.files import Files, FolderFiles, TextFiles, content_hash, lf, main_paths
-from prompts.problem import Problem, refuse
+from prompts.prompt import Prompt, read_prompt
 
 MAX_MESSAGE = 2_000
 
@@ -69,13 +69,13 @@ def prepare_edit(project_dir: Path, name: str, path: str, text: str, *, base_has
     changed = {path: text if text.endswith("\n") else f"{text}\n"}
     if changed[path] == before.files[path]:
         raise UserError("The text is as it was; there is nothing to commit.")
-    files = {**before.files, **changed}
-    return Edit(name, main, path, changed[path], _Edited(FolderFiles(file.library), changed), files)
+    edited = _Edited(FolderFiles(file.library), changed)
+    return Edit(name, main, path, changed[path], edited, {**gather(name, main, edited).files, **changed})
 
 
-def edit_problems(edit: Edit) -> list[Problem]:
-    """What is wrong with the prompt as the edit makes it."""
-    return check_prompt(edit.name, edit.main, edit.files).problems
+def edited_prompt(edit: Edit) -> Prompt:
+    """The prompt as the edit makes it, for a preview. Raises UserError that lists what is wrong with it."""
+    return read_prompt(edit.files, edit.main)
 
 
 def commit_edit(
@@ -88,8 +88,7 @@ def commit_edit(
     repository or for a prompt that would not load, MissingExtra without git.
     """
     edit = prepare_edit(project_dir, name, path_in_prompt, text, base_hash=base_hash)
-    if problems := [problem for problem in edit_problems(edit) if problem.level == "error"]:
-        refuse(problems)
+    edited_prompt(edit)
     top, inside = _repository(project_dir, own_library(project_dir))
     branch = f"lockgate/prompt-{name}-{uuid.uuid4().hex[:8]}"
     with _work_tree(top, branch) as tree:

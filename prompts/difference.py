@@ -13,10 +13,11 @@ from prompts.revision import Revision
 
 Op = Literal["equal", "delete", "insert"]
 
+MAX_LINES = 5_000
 MAX_WORDS = 4_000
 """Words of one changed passage that are compared one by one; a longer one is shown as replaced as a whole."""
 
-_WORD = re.compile(r"\w+|\s+|[^\w\s]")
+_WORD = re.compile(r"\w+|\n|[^\S\n]+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ def compare(first: Revision, second: Revision) -> list[FileDifference]:
 
 def word_pieces(before: str, after: str) -> tuple[Piece, ...]:
     """Both texts as pieces: equal lines first, then, where lines changed, the words of them."""
-    return tuple(_joined(_line_pieces(before.splitlines(keepends=True), after.splitlines(keepends=True))))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    whole = max(len(old), len(new)) > MAX_LINES
+    return tuple(_joined(_changed(before, after) if whole else _line_pieces(old, new)))
 
 
 def _pairs(first: Revision, second: Revision) -> list[tuple[str, str]]:
@@ -86,11 +89,16 @@ def _changed(before: str, after: str) -> Iterator[Piece]:
     if max(len(old), len(new)) > MAX_WORDS:
         yield from (Piece("delete", before), Piece("insert", after))
         return
-    for op, a, b, c, d in SequenceMatcher(lambda word: word.isspace(), old, new, autojunk=False).get_opcodes():
+    for op, a, b, c, d in SequenceMatcher(_is_space, old, new).get_opcodes():
         if op == "equal":
             yield Piece("equal", "".join(old[a:b]))
         else:
             yield from (Piece("delete", "".join(old[a:b])), Piece("insert", "".join(new[c:d])))
+
+
+def _is_space(word: str) -> bool:
+    """What is no reason to call two places the same: spaces, but not line ends."""
+    return word.isspace() and "\n" not in word
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,10 @@ from prompts.files import Files, FolderFiles, content_hash
 from prompts.pins import Pin, Pins, read_pins
 
 Place = Literal["working tree", "commit", "release"]
+
+
+QUIET_SECONDS = 1.0
+"""Reading that is done by then needs no progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,13 @@ def _git_versions(git: PromptHistory, name: str, progress: Progress | None) -> I
     """Versions in git, the newest first; of neighbours with one hash the oldest commit, which brought it."""
     places, commits = git.lineage(name)
     last: Version | None = None
+    started = time.monotonic()
     for number, commit in enumerate(commits, 1):
         version = _at_commit(git, places, commit)
         if last and (version is None or (version.hash, version.broken) != (last.hash, last.broken)):
             yield last
         last = version
-        if progress:
+        if progress and time.monotonic() - started > QUIET_SECONDS:
             progress("reading versions", number, len(commits))
     if last:
         yield last

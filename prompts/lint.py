@@ -13,7 +13,7 @@ from lockgate.settings import Settings
 from lockgate.terminal import plain
 from prompts.checking import CheckedPrompt, check_prompt
 from prompts.collection import PromptFile, find_file, own_library, prompt_files
-from prompts.files import EXAMPLES, MAIN, FolderFiles
+from prompts.files import EXAMPLES, MAIN, Files, FolderFiles
 from prompts.includes import text_lines
 from prompts.problem import Line, Problem, at
 
@@ -85,8 +85,8 @@ def lint_project(settings: Settings, names: Sequence[str] = ()) -> Findings:
     return Findings(order, budget.notes, len(found))
 
 
-def lint_text(settings: Settings, name: str, main: str, files: FolderFiles) -> Findings:
-    """The findings of one prompt that may not be in a library yet, such as an edit before it is kept."""
+def lint_files(settings: Settings, name: str, main: str, files: Files) -> Findings:
+    """The findings of one prompt wherever its files are, such as an edit before it is kept."""
     checked = check_prompt(name, main, files)
     budget = _TokenBudget(settings)
     return Findings([*checked.problems, *lint_prompt(checked), *budget.problems(checked)], budget.notes, 1)

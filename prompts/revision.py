@@ -33,6 +33,15 @@ class Revision:
     files: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``own`` are those of the project's library; ``is_whole`` says that there is no other there."""
+
+    names: frozenset[str]
+    own: frozenset[str]
+    is_whole: bool
+
+
 def prompt_at(settings: Settings, name: str, revision: str) -> Prompt:
     """The prompt ``name`` at ``revision``; see ``revision_of``. Raises also what loading raises."""
     found = revision_of(settings, name, revision)
@@ -70,22 +79,26 @@ def revision_of(settings: Settings, name: str, revision: str) -> Revision:
     )
 
 
-def names_at(settings: Settings, revision: str) -> set[str]:
-    """The prompts that ``revision`` has; for a prompt's hash that prompt alone."""
+def names_at(settings: Settings, revision: str) -> Names:
+    """The prompts that ``revision`` has."""
+    own = own_library(settings.project_dir)
+    on_disk = prompt_files(settings.project_dir)
     if not revision:
-        return set(prompt_files(settings.project_dir))
+        owned = frozenset(name for name, file in on_disk.items() if file.library == own)
+        return Names(frozenset(on_disk), owned, is_whole=True)
     kinds, text = _kinds(revision)
+    git = open_history(own) if "git" in kinds else None
+    if git and (commit := git.resolve(text)):
+        committed = frozenset(git.at(commit).mains())
+        return Names(committed, committed, is_whole=True)
     names: set[str] = set()
     if "release" in kinds and _HEX.match(text):
         names |= {prompt.name for prompt in _pinned(settings, text)}
-    git = open_history(own_library(settings.project_dir)) if "git" in kinds else None
-    if git and (commit := git.resolve(text)):
-        names |= git.at(commit).mains().keys()
-    if "prompt" in kinds and _HEX.match(text):
-        for name in prompt_files(settings.project_dir):
+    if not names and "prompt" in kinds and _HEX.match(text):
+        for name in on_disk:
             if any(version.hash.startswith(text) for version in prompt_history(settings, name).versions):
                 names.add(name)
-    return names
+    return Names(frozenset(names), frozenset(), is_whole=False)
 
 
 def split_range(text: str) -> tuple[str, str]:
