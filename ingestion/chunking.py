@@ -49,7 +49,7 @@ def chunk_document(document: Document, chunking: Chunking, count_tokens: CountTo
     """The chunks of one page, in reading order; empty when the page has no text."""
     title = document.title[:_HEAD_CHARACTERS]
     chunks: list[Chunk] = []
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
     count = _Counted(count_tokens)
     sections = list(_sections(document.blocks, chunking, count))
     heads = [" > ".join(dict.fromkeys((title, *heading))) for heading, _ in sections]
@@ -60,11 +60,10 @@ def chunk_document(document: Document, chunking: Chunking, count_tokens: CountTo
         for group in _fill(pieces, room, chunking.min_tokens):
             text = "".join(p.joiner + p.text if i else p.text for i, p in enumerate(group)).strip("\n")
             first = group[0].block
-            key = "\x1f".join((document.source, document.path, head, text))
-            seen[key] += 1
+            seen[head, text] += 1
             chunks.append(
                 Chunk(
-                    id=_hash(f"{key}\x1f{seen[key]}"),
+                    id=chunk_id(document.source, document.path, head, text, seen[head, text]),
                     source=document.source,
                     path=document.path,
                     title=title,
@@ -93,6 +92,11 @@ class _Counted:
         if new:
             self._known.update(zip(new, self._count_tokens(new), strict=True))
         return [self._known[text] for text in texts]
+
+
+def chunk_id(source: str, path: str, head: str, text: str, nth: int) -> str:
+    """``head`` is the first line of the embedded text; ``nth`` counts, from 1, how often the page said this by now."""
+    return _hash("\x1f".join((source, path, head, text, str(nth))))
 
 
 def text_hash(chunk: Chunk) -> str:

@@ -43,6 +43,22 @@ def sync(
         with _open(settings, "lockgate ingestion sync") as (service, _), progress_bars() as progress:
             report = service.sync(path, progress).to_json()
     typer.echo(json_text(report) if as_json else _describe(report))
+    _say_what_stays(settings, str(report["snapshot"]))
+
+
+def _say_what_stays(settings: Settings, snapshot: str) -> None:
+    """A sync changes no answer: whoever expects one is told what does."""
+    from lockgate.store.database import open_database
+    from lockgate.store.releases import stale_channels
+
+    with open_database(settings.database) as db:
+        stale = stale_channels(db, snapshot)
+    if stale:
+        typer.echo(
+            f"Still answering from the snapshot of their release: {', '.join(stale)}.\n"
+            "To answer from this one: lockgate release build, then: lockgate release promote RELEASE CHANNEL",
+            err=True,
+        )
 
 
 @app.command()

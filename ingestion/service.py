@@ -132,7 +132,7 @@ class IndexService:
         if record is None:
             raise NotFound(
                 f"There is no snapshot {name[:12]!r} here.",
-                hint="See: lockgate ingestion snapshots. One that is gone comes back with a sync of the same documents.",
+                hint="See: lockgate ingestion snapshots. A sync of the same documents brings back one that is gone.",
             )
         opened = self._open(record, embedder)
         self._opened[name] = opened

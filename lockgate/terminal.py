@@ -98,7 +98,8 @@ class _Lines:
             now = time.monotonic()
             ends = bool(total) and done >= total and stage not in self._ended
             share = f" of {total // self._scale}{self._unit} ({100 * done // total} %)" if total else self._unit
-            line = f"{plain(stage)}: {done // self._scale}{share}"
+            # A stage that counts nothing, such as loading a model, has no number to show.
+            line = f"{plain(stage)}: {done // self._scale}{share}" if done or total else plain(stage)
             began = stage not in self._last
             if began:
                 self._began = now

@@ -17,7 +17,7 @@ HEAD = """# Command line
 Every command, as `lockgate COMMAND --help` describes it. This page is generated: run `make fmt` after a change.
 
 Results go to standard output, progress and notes to standard error. Exit codes: 0 good, 1 an expected failure (the
-message says what to do), 2 wrong usage, 130 interrupted.
+message says what to do), 2 wrong usage, 3 a verdict that is INCONCLUSIVE, 130 interrupted.
 """
 
 

@@ -57,13 +57,15 @@ def promote(
     force: bool = False,
     rollout: Rollout | None = None,
     progress: Progress | None = None,
+    say: Callable[[GateReport], None] | None = None,
 ) -> Promotion:
     """Point ``channel`` of the release's chain at ``release`` (its whole id) if the channel's gate lets it; with
     ``rollout``, put it beside the current release instead.
 
     The gate's verdict is about the channel as it was when this began: if it moves meanwhile, nothing is written and
     Conflict is raised. Raises GateFailed and Inconclusive unless ``force``, which needs a reason and is kept in the
-    history; NotFound for a channel without a gate, whatever ``force`` says.
+    history; NotFound for a channel without a gate, whatever ``force`` says. ``say`` hears the gate's report, whatever
+    the verdict.
     """
     from evals.gate import load_gate
     from lockgate.store.releases import open_releases
@@ -75,6 +77,8 @@ def promote(
     before = get_channel(db, channel, manifest.name)
     _check_rollout(before, release, rollout)
     report = _judge(settings, db, manifest, gate, asker_of, progress)
+    if say:
+        say(report)
     if not force:
         report.require_pass()
     forced = report.verdict != "PASS"
@@ -242,6 +246,6 @@ def _judge(
         verify=lambda: verify_release(settings, db, release, deep=True),
         ask=ask,
         questions=smoke_questions(settings.project_dir, manifest, db),
-        targets=read_targets(db, settings.project_dir, release),
+        targets=read_targets(db, settings.project_dir, release, mode=manifest.route.mode),
     )
     return asyncio.run(judge(gate, context, progress))

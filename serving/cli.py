@@ -73,8 +73,8 @@ def root(
     ] = None,
 ) -> None:
     """Every answer grounded, every release gated."""
-    if ctx.resilient_parsing or ctx.invoked_subcommand == "version" or _asks_for_help():
-        return  # help and version work in any folder, whatever its settings
+    if ctx.resilient_parsing or ctx.invoked_subcommand in ("version", "init") or _asks_for_help():
+        return  # these work in any folder, whatever its settings
     settings = load_settings(project=project)
     _set_up_logging(settings.log_level)
     ctx.obj = settings

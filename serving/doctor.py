@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("models", _models),
         ("documents", _documents),
         ("index", _index),
+        ("release", _release),
         ("owner", _owner),
         ("port", _port),
     )
@@ -125,6 +126,28 @@ def _index(settings: Settings) -> Finding:
         return Finding("index", None, "nothing is indexed yet", "Run: lockgate ingestion sync PATH")
     detail = f"snapshot {record.id[:12]} ({record.kind}), {record.documents} pages, {record.chunks} chunks"
     return Finding("index", True, detail)
+
+
+def _release(settings: Settings) -> Finding:
+    if not settings.database_url and not (settings.state_dir / "lockgate.db").exists():
+        return Finding("release", None, "none yet", "Run: lockgate up, or: lockgate release build")
+    from chains.release import verify_release
+    from chains.target import Target, resolve
+    from lockgate.store.database import open_database
+    from lockgate.store.releases import open_releases
+
+    with open_database(settings.database) as db:
+        try:
+            pointed = resolve(db, open_releases(settings, db), Target(), settings.chain)
+        except NotFound as error:
+            return Finding("release", None, error.message, error.hint)
+        problems = verify_release(settings, db, pointed.release)
+    channel = pointed.channel.channel if pointed.channel else ""
+    if problems:
+        detail = f"{channel} points at {pointed.release[:12]}, which cannot answer: {' '.join(problems)}"
+        return Finding("release", False, detail, f"Run: lockgate release rollback {channel}")
+    forced = ", set past its gate" if pointed.channel and pointed.channel.forced else ""
+    return Finding("release", True, f"{channel} points at {pointed.release[:12]}{forced}")
 
 
 def _owner(settings: Settings) -> Finding:

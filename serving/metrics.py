@@ -46,8 +46,14 @@ class Metrics:
         self.indexing = Gauge(
             "lockgate_indexing_share", "Share done of the snapshot being built; 1 when idle.", registry=self.registry
         )
-        self.documents = Gauge("lockgate_documents", "Documents in the current snapshot.", registry=self.registry)
-        self.chunks = Gauge("lockgate_chunks", "Chunks in the current snapshot.", registry=self.registry)
+        self.documents = Gauge("lockgate_documents", "Documents in the snapshot that answers.", registry=self.registry)
+        self.chunks = Gauge("lockgate_chunks", "Chunks in the snapshot that answers.", registry=self.registry)
+        self.release = Gauge(
+            "lockgate_release",
+            "1 for the release that a request without a model is answered from.",
+            ["channel", "release", "forced"],
+            registry=self.registry,
+        )
 
     def render(self, readiness: Readiness) -> bytes:
         """The text that Prometheus reads."""
@@ -55,6 +61,9 @@ class Metrics:
         self.indexing.set(1.0 if readiness.indexing is None else readiness.indexing)
         self.documents.set(readiness.documents)
         self.chunks.set(readiness.chunks)
+        self.release.clear()
+        if readiness.release:
+            self.release.labels(readiness.channel, readiness.release, "yes" if readiness.forced else "no").set(1)
         return generate_latest(self.registry)
 
     async def observe(self, events: AsyncIterator[AnswerEvent], *, door: str) -> AsyncGenerator[AnswerEvent, None]:

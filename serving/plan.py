@@ -5,11 +5,23 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lockgate.errors import NotFound, UserError
-from lockgate.models.catalogue import MEGABYTE, ModelEntry, disk_bytes, download_bytes, load_catalogue
+from lockgate.models.catalogue import (
+    MEGABYTE,
+    ModelEntry,
+    ModelFiles,
+    disk_bytes,
+    download_bytes,
+    load_catalogue,
+)
 from lockgate.models.fetch import local_path
 from lockgate.settings import Settings
+
+if TYPE_CHECKING:
+    from lockgate.release import Manifest
+    from lockgate.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +68,35 @@ def missing_models(settings: Settings) -> tuple[ModelEntry, ...]:
 
 
 def require_models(settings: Settings) -> None:
-    """Raises NotFound naming the command that fetches what is missing."""
-    for entry in needed_models(settings):
+    """Those of the release that would answer now, else those of a release built now. Raises NotFound naming the command
+    that fetches what is missing."""
+    for entry in _pinned_models(settings) or needed_models(settings):
         local_path(entry, settings.models_path)
+
+
+def _pinned_models(settings: Settings) -> tuple[ModelFiles, ...]:
+    """Nothing while no channel of the default chain is set."""
+    from lockgate.store.database import open_database
+
+    with open_database(settings.database) as db:
+        manifest = default_manifest(settings, db)
+    if manifest is None:
+        return ()
+    return tuple(files for files in (manifest.embedder.files, manifest.model.files) if files is not None)
+
+
+def default_manifest(settings: Settings, db: Database) -> Manifest | None:
+    """That of the release which answers a request that names no model; None while no channel is set. Raises NotFound
+    and Corrupt when it is gone or was touched."""
+    from chains.target import Target, resolve
+    from lockgate.store.releases import open_releases
+
+    store = open_releases(settings, db)
+    try:
+        pointed = resolve(db, store, Target(), settings.chain)
+    except NotFound:
+        return None
+    return store.manifest(pointed.release)
 
 
 def make_plan(settings: Settings, documents: Path | None) -> Plan:

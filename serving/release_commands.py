@@ -12,6 +12,7 @@ from lockgate.terminal import json_text, plain, progress_bars
 from serving.rollout_commands import rollout
 
 if TYPE_CHECKING:
+    from evals.verdict import GateReport
     from lockgate.store.channels import ChannelRecord, MoveRecord
 
 app = typer.Typer(no_args_is_help=True)
@@ -72,13 +73,12 @@ def promote(
                 force=force,
                 rollout=rollout,
                 progress=progress,
+                say=None if as_json else _say_report,
             )
     if as_json:
         typer.echo(json_text({"moved": done.moved, "channel": describe(done.record), "gate": done.report.as_json()}))
-        return
-    for line in done.report.lines():
-        typer.echo(plain(line), err=True)
-    typer.echo(plain(_said(done.record, moved=done.moved)))
+    else:
+        typer.echo(plain(_said(done.record, moved=done.moved)))
 
 
 @app.command()
@@ -159,6 +159,11 @@ def describe_move(move: MoveRecord) -> dict[str, Any]:
         "evidence": [dict(item) for item in move.evidence],
         "rollout": _rollout_of(move.rollout),
     }
+
+
+def _say_report(report: GateReport) -> None:
+    for line in report.lines():
+        typer.echo(plain(line), err=True)
 
 
 def _rollout_of(rollout: Any) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from lockgate.settings import Settings
 from serving.ports import Readiness, Vote
 
 if TYPE_CHECKING:
-    from ingestion.service import IndexService
+    from ingestion.service import EmbedderHandle, IndexService
     from ingestion.sync import SyncReport
     from lockgate.release import Manifest, PinnedModel
     from lockgate.store.channels import ChannelRecord, Rollout
@@ -258,7 +258,6 @@ class Application:
 
     def _open_parts(self) -> Parts:
         self._set_step("opening the index")
-        from ingestion.embedding import open_embedder
         from ingestion.service import IndexService
         from lockgate.store.database import open_database
         from serving.parts import build_parts
@@ -266,7 +265,7 @@ class Application:
         db = open_database(self._settings.database)
         with self._lock:
             self._db = db
-        service = IndexService(self._settings, db, open_embedder(self._settings))
+        service = IndexService(self._settings, db, self._open_embedder(db))
         with self._lock:
             self._service = service
         parts = build_parts(self._settings, db, service)
@@ -274,6 +273,17 @@ class Application:
         with self._lock:
             self._parts = parts
         return parts
+
+    def _open_embedder(self, db: Database) -> EmbedderHandle:
+        """The release's own, so that serving a channel needs no file of the project; a catalogue's newer edition of it
+        comes in through ``lockgate up``, or a release."""
+        from ingestion import embedding
+        from serving.plan import default_manifest
+
+        manifest = None if self._keeps_staging else default_manifest(self._settings, db)
+        if manifest is not None and manifest.embedder.name == self._settings.embedder:
+            return embedding.open_pinned_embedder(self._settings, manifest.embedder.files)
+        return embedding.open_embedder(self._settings)
 
     def _load_model(self, parts: Parts) -> None:
         """The default release's model; before there is one, the model that a release built now would pin."""

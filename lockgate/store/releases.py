@@ -15,7 +15,7 @@ from lockgate.release import Manifest, manifest_from
 from lockgate.settings import Settings
 from lockgate.store.database import Database
 from lockgate.store.objects import ObjectStore
-from lockgate.store.tables import Release
+from lockgate.store.tables import Channel, Release
 
 MAX_LISTED = 1000
 SHORTEST = 6
@@ -101,6 +101,18 @@ class ReleaseStore:
             query = query.where(Release.chain == chain)
         with self._db.reading() as session:
             return [_record(row) for row in session.scalars(query)]
+
+
+def stale_channels(db: Database, snapshot: str) -> list[str]:
+    """The channels, such as "staging of docs", whose release answers from another snapshot than ``snapshot``."""
+    query = (
+        select(Channel.channel, Channel.chain)
+        .join(Release, Release.id == Channel.release)
+        .where(Release.snapshot != snapshot)
+        .order_by(Channel.channel, Channel.chain)
+    )
+    with db.reading() as session:
+        return [f"{channel} of {chain}" for channel, chain in session.execute(query)]
 
 
 def open_releases(settings: Settings, db: Database) -> ReleaseStore:

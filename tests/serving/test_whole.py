@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -101,7 +102,8 @@ def test_an_answer_is_quoted_and_cited(up: Up) -> None:
     assert "five snapshots" in (answer.choices[0].message.content or "")
     assert account["citations"][0]["path"] == "snapshots.md"
     assert len(account["citations"][0]["version"]) == 12
-    assert account["release"] == "unreleased"
+    assert len(account["release"]) == 64
+    assert account["channel"] == "staging"
 
 
 def test_a_question_that_the_documents_do_not_answer_is_said_to_be_one(up: Up) -> None:
@@ -219,3 +221,55 @@ def test_a_killed_server_leaves_nothing_that_stops_the_next_one(up: Up, tmp_path
     )
     assert result.returncode == 0, result.stderr
     assert "3 pages" in result.stdout
+
+
+def _answer(up: Up, model: str) -> tuple[str, dict[str, Any]]:
+    answer = _client(up).chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "What is the capital of France?"}]
+    )
+    return answer.choices[0].message.content or "", (answer.model_extra or {})["lockgate"]
+
+
+def test_a_release_goes_from_a_file_to_production_and_back(up: Up) -> None:
+    """The last test of this file: it leaves production set."""
+    first = _answer(up, "staging")[1]["release"]
+    definitions = up.project / "chains" / "definitions"
+    definitions.mkdir(parents=True)
+    (definitions / "docs.yaml").write_text("name: docs\nabstention: Ask a person.\n")
+    assert _answer(up, "staging")[1]["release"] == first, "an edit alone must not change an answer"
+
+    built = up.command("release", "build")
+    assert built.returncode == 0, built.stderr
+    second = built.stdout.strip()
+    assert second != first
+    assert _answer(up, second)[0] == "Ask a person."
+
+    refused = up.command("release", "promote", second[:12], "production")
+    assert refused.returncode == 1
+    assert "verify" in refused.stderr
+    assert "--force --reason" in refused.stderr
+    with pytest.raises(openai.NotFoundError, match="lockgate release promote RELEASE production"):
+        _answer(up, "production")
+
+    forced = up.command("release", "promote", second, "production", "--force", "--reason", "A test.")
+    assert forced.returncode == 0, forced.stderr
+    text, account = _answer(up, "docs@production")
+    assert (text, account["release"], account["forced"]) == ("Ask a person.", second, True)
+    assert _answer(up, "docs")[1]["channel"] == "production"
+    assert _answer(up, "staging")[1]["release"] == first
+
+    again = up.command("release", "promote", first, "production", "--force", "--reason", "The old one.")
+    assert again.returncode == 0, again.stderr
+    back = up.command("release", "rollback", "production", "--reason", "It was better.")
+    assert back.returncode == 0, back.stderr
+    assert _answer(up, "production")[1]["release"] == second
+    told = up.command("release", "history", "production").stdout
+    assert told.count("FORCED") == 3
+    assert "It was better." in told
+
+    shown = up.command("release", "diff", first, second).stdout
+    assert "Ask a person." in shown
+    assert up.command("release", "verify", "production").returncode == 0
+    blamed = up.command("prompts", "blame", "answer", "--at", "2020-01-01")
+    assert blamed.returncode == 1
+    assert "Traceback" not in blamed.stderr

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lockgate.errors import Conflict, NotFound, Unavailable
 from lockgate.owner import acquire
 from lockgate.settings import Settings
+from lockgate.store.channels import history
 from lockgate.store.database import open_database
 from lockgate.store.feedback import get_feedback
 from lockgate.types import Answer, AskRequest, Finished
@@ -21,7 +25,7 @@ from serving import wiring
 from serving.wiring import Application
 from tests.chains.model_server import ModelServer, free_port, run_model_server
 from tests.chains.projects import make_project
-from tests.ingestion.fakes import WordEmbedder, handle, quiet
+from tests.ingestion.fakes import WordEmbedder, handle, quiet, write_pages
 from tests.serving.fakes import wait_for
 
 PAGES = {
@@ -293,3 +297,79 @@ async def test_what_a_request_can_ask_for(application: Application, project: Set
         application.asker("zzz")
     with pytest.raises(NotFound, match="no release"):
         application.asker("0" * 64)
+
+
+class SlowEmbedder(WordEmbedder):
+    """Holds its second batch until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def embed_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        for number, batch in enumerate(super().embed_batches(texts)):
+            if number:
+                self.go_on.wait(20)
+            yield batch
+
+
+async def test_a_large_first_sync_is_released_to_staging_before_its_vectors_are_there(
+    project: Settings, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = SlowEmbedder()
+    monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(embedder))
+    monkeypatch.setattr("ingestion.sync.BM25_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("ingestion.sync._PROBE_SECONDS", 0.0)
+    write_pages(project.project_dir / "docs", {f"page{n}.md": f"# Page {n}\n\nText number {n}.\n" for n in range(30)})
+    with acquire(project.state_dir, "test") as owner:
+        application = Application(project, owner)
+        application.start(keep_staging=True, sync=docs_of(project))
+        assert wait_for(lambda: application.readiness().kind == "bm25", 30), application.readiness()
+        assert wait_for(lambda: application.readiness().ready, 10)
+        early = await ask(application, "How do I rotate a signing key?")
+        assert early.citations[0].path == "keys.md"
+        assert early.indexing is not None
+        embedder.go_on.set()
+        assert wait_for(lambda: application.readiness().kind == "hybrid", 30)
+        late = await ask(application, "How do I rotate a signing key?")
+        application.close()
+    assert late.release != early.release
+    with open_database(project.database) as db:
+        moves = history(db, "staging", "docs")
+    assert [move.to_release for move in moves] == [late.release, early.release]
+
+
+async def test_serving_a_channel_reads_no_file_of_the_project(
+    application: Application, project: Settings, model: FakeModel
+) -> None:
+    application.start(keep_staging=True, sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    before = await ask(application, "How do I rotate a signing key?")
+    application.close()
+    application._owner.release()
+    for name in ("chains/definitions/docs.yaml", "prompts/library/answer.md", "guardrails/policies/default.yaml"):
+        write_pages(project.project_dir, {name: "broken: ["})
+    write_pages(project.project_dir, {"models.yaml": "broken: [", "scope.yaml": "broken: ["})
+    shutil.rmtree(project.project_dir / "docs")
+    with acquire(project.state_dir, "test") as owner:
+        again = Application(project, owner)
+        again.start()
+        assert wait_for(lambda: again.readiness().ready, 30), again.readiness()
+        after = await ask(again, "How do I rotate a signing key?")
+        again.close()
+    assert (after.text, after.release) == (before.text, before.release)
+
+
+def test_a_staging_that_its_gate_refuses_is_told_and_the_old_one_goes_on(
+    application: Application, project: Settings
+) -> None:
+    application.start(keep_staging=True, sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    release = application.readiness().release
+    write_pages(project.project_dir, {"evals/gates/staging.yaml": "channel: staging\nrules: [{rule: evidence}]\n"})
+    write_pages(project.project_dir / "docs", {"more.md": "# More\n\nMore text.\n"})
+    application.sync(docs_of(project), quiet)
+    readiness = application.readiness()
+    assert readiness.ready
+    assert readiness.release == release
+    assert "evidence" in readiness.warning
