@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from lockgate.ports import Asker, Progress, Retriever
 from lockgate.types import SnapshotKind
+
+if TYPE_CHECKING:
+    from serving.workbench import Workbench
 
 Vote = Literal["up", "down"]
 
@@ -59,6 +62,10 @@ class Backend(Protocol):
         ...
 
     def readiness(self) -> Readiness: ...
+
+    def workbench(self) -> Workbench:
+        """What the console's pages about releases and prompts work on. Raises Unavailable while the server opens."""
+        ...
 
     def sync(self, source: str, progress: Progress) -> object:
         """Blocks until done; the report. Raises Conflict when a sync is running."""

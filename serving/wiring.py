@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lockgate.store.database import Database
     from lockgate.types import Answer, AskRequest
     from serving.parts import Parts
+    from serving.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +171,12 @@ class Application:
             return SnapshotRetriever(parts.service, RetrievalOptions(), parts.service.current)
         target = read_target(parts.db, model, self._settings.chain)
         return parts.shelf.get(resolve(parts.db, parts.store, target, self._settings.chain).release).retriever
+
+    def workbench(self) -> Workbench:
+        from serving.workbench import Workbench
+
+        parts = self._opened()
+        return Workbench(self._settings, parts.db, parts.service, parts.models)
 
     def readiness(self) -> Readiness:
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from lockgate.errors import NotFound
+from lockgate.errors import NotFound, Unavailable
 from lockgate.ports import Progress
 from lockgate.types import (
     Answer,
@@ -29,6 +29,7 @@ from lockgate.types import (
     Usage,
 )
 from serving.ports import Readiness, Vote
+from serving.workbench import Workbench
 
 CITATION = Citation(
     number=1,
@@ -110,6 +111,7 @@ class FakeBackend:
     traces: set[str] = field(default_factory=lambda: {"trace-1"})
     sync_error: Exception | None = None
     asked_models: list[str | None] = field(default_factory=list)
+    bench: Workbench | None = None
 
     def models(self) -> tuple[str, ...]:
         return ("docs", "production", "docs@production")
@@ -130,6 +132,11 @@ class FakeBackend:
 
     def readiness(self) -> Readiness:
         return self.state
+
+    def workbench(self) -> Workbench:
+        if self.bench is None:
+            raise Unavailable("The server is still starting: opening the index.", retry_after=3)
+        return self.bench
 
     def sync(self, source: str, progress: Progress) -> object:
         progress("scan", 1, 2)
