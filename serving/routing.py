@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from chains.target import Target, resolve
-from lockgate.errors import LockgateError
+from lockgate.errors import LockgateError, Unavailable
 from lockgate.store.channels import ChannelRecord, Rollout
 from lockgate.types import Answer, AnswerEvent, AskRequest, Finished, Served
 from serving.rollout import conversation_key, pick_arm
@@ -104,7 +104,7 @@ class Router:
             try:
                 return Route(self._shelf.get(release), side)
             except LockgateError as error:
-                if arm != "candidate":
+                if arm != "candidate" or isinstance(error, Unavailable):  # the latter is about this server
                     raise
                 # It counts against the new release; the user is answered by the one that works.
                 failed = replace(request, served=side)
@@ -128,10 +128,13 @@ class RoutedAsker:
         route = await asyncio.to_thread(self._router.route, self._target, request)
         routed = replace(request, served=route.served)
         answer: Answer | None = None
-        async with aclosing(cast("Any", route.chain.ask(routed))) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    answer = event.answer
-                yield event
-        if route.aside is not None and answer is not None:
-            self._shadow(route.aside, request, answer)
+        try:
+            async with aclosing(cast("Any", route.chain.ask(routed))) as events:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        answer = event.answer
+                    yield event
+        finally:
+            # Also when whoever asked closes this right after the answer.
+            if route.aside is not None and answer is not None:
+                self._shadow(route.aside, request, answer)

@@ -112,6 +112,10 @@ class Application:
     def stop(self) -> None:
         """Have what runs end at its next step, and begin nothing new. Returns at once; ``close`` waits."""
         self._closing.set()
+        with self._lock:
+            parts = self._parts
+        if parts is not None:
+            parts.shadows.close()
 
     def close(self) -> None:
         """Stop what runs, then close what is open. The lock is the caller's to release."""
@@ -119,7 +123,6 @@ class Application:
         with self._lock:
             parts, threads = self._parts, list(self._threads)
         if parts is not None:
-            parts.shadows.close()
             parts.models.close()
         for thread in threads:
             thread.join(CLOSE_SECONDS)

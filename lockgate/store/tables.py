@@ -61,6 +61,7 @@ class Trace(Base):
         Index(None, "created_at", "id"),
         Index(None, "release", "created_at"),
         Index(None, "rollout", "created_at"),
+        Index("ix_traces_rollout_arm_created_at", "rollout", "arm", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -62,3 +62,4 @@ def upgrade() -> None:
         op.add_column("traces", sa.Column(name, sa.Text(), server_default="", nullable=False))
     op.create_index("ix_traces_release_created_at", "traces", ["release", "created_at"], unique=False)
     op.create_index("ix_traces_rollout_created_at", "traces", ["rollout", "created_at"], unique=False)
+    op.create_index("ix_traces_rollout_arm_created_at", "traces", ["rollout", "arm", "created_at"], unique=False)
