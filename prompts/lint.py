@@ -95,7 +95,8 @@ def lint_files(settings: Settings, name: str, main: str, files: Files) -> Findin
 def lint_prompt(checked: CheckedPrompt) -> Iterator[Problem]:
     """What is suspicious in a prompt that may well load."""
     roles = [section.role for section, _ in checked.sections]
-    if roles and "user" not in roles and not any(problem.rule == "missing-section" for problem in checked.problems):
+    known = {problem.rule for problem in checked.problems}
+    if roles and "user" not in roles and not known & {"missing-section", "empty-section"}:
         fix = "Add a line '# user' and what the user asks."
         yield Problem("missing-section", "there is no section '# user'.", checked.label, 1, fix=fix)
     yield from _variables(checked)

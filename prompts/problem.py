@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -24,8 +25,9 @@ class Line:
 
     def column(self, word: str = "") -> int:
         """1-based column of ``word``, else of the line's first character that is not a space."""
-        at = self.text.find(word) if word else -1
-        return 1 + (at if at >= 0 else len(self.text) - len(self.text.lstrip()))
+        alone = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", self.text) if word else None
+        start = alone.start() if alone else self.text.find(word) if word else -1
+        return 1 + (start if start >= 0 else len(self.text) - len(self.text.lstrip()))
 
 
 @dataclass(frozen=True, slots=True)
