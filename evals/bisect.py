@@ -129,7 +129,9 @@ async def bisect(good: Manifest, bad: Manifest, ask: Ask, progress: Progress, *,
         return Bisection("no difference")
     total = len(parts) + 3
     progress(_STAGE, 0, total)
-    first, second = await ask(good), await ask(bad)
+    first = await ask(good)
+    progress(_STAGE, 1, total)
+    second = await ask(bad)
     for observed, which in ((first, "good"), (second, "bad")):
         _require(observed, which)
     progress(_STAGE, 2, total)
@@ -281,7 +283,8 @@ def _who(culprits: Sequence[tuple[Part, ...]]) -> str:
     if len(culprits) > 1:
         return f"Each of these makes the change alone: {', '.join(parts[0].name for parts in culprits)};"
     [parts] = culprits
-    names = " and ".join(part.name for part in parts)
+    *others, last = (part.name for part in parts)
+    names = f"{', '.join(others)} and {last}" if others else last
     alone = "alone makes the change;" if len(parts) == 1 else "make the change together and none of them alone;"
     return f"{names[0].upper()}{names[1:]} {alone}"
 

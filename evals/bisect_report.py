@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-ANSWER_CHARACTERS = 100
+ANSWER_CHARACTERS = 200
 
 _WORDS = {"good": "like good", "bad": "like bad", "neither": "like neither", "broken": "broken"}
 _STYLES = {"good": "green", "bad": "bold red", "neither": "yellow", "broken": "magenta"}

@@ -119,7 +119,7 @@ def _pinned(manifest: Manifest) -> Iterator[Row]:
     snapshot, model = manifest.snapshot, manifest.model
     yield (
         "snapshot",
-        f"{snapshot.id[:_SHORT]}  {snapshot.kind}, {snapshot.documents} documents, {snapshot.chunks} chunks",
+        f"{snapshot.id[:_SHORT]}  {snapshot.kind}, {_count(snapshot.documents, 'document')}, {_count(snapshot.chunks, 'chunk')}",
         "",
     )
     yield "embedder", f"{manifest.embedder.name}  {manifest.embedder.digest[:_SHORT]}", ""
@@ -140,7 +140,7 @@ def _grid(rows: Sequence[Row]) -> RenderableType:
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(min_width=14, style="dim", no_wrap=True)
+    grid.add_column(min_width=15, style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value, style in rows:
         grid.add_row(label, _text(value, style))
@@ -152,11 +152,11 @@ def _targets(rows: Sequence[TargetRow]) -> RenderableType:
 
     table = Table(title="Targets of scope.yaml", title_justify="left", title_style="bold")
     for name in ("target", "metric", "bound"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     table.add_column("measured", justify="right")
     table.add_column("n", justify="right")
-    for name in ("", "from"):
-        table.add_column(name)
+    table.add_column("")
+    table.add_column("from", overflow="fold")
     for row in rows:
         word, style = {True: ("met", "green"), False: ("MISSED", "bold red"), None: ("-", "dim")}[row.met]
         measured = "not measured" if row.measured is None else f"{row.measured:.4g}"
@@ -199,6 +199,10 @@ def _run_json(run: EvalRunRecord) -> dict[str, Any]:
         "answer_score": float(score) if isinstance(score, int | float) else None,
         "metrics": {name: each.get("value") for name, each in run.aggregates.get("metrics", {}).items()},
     }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _with_note(text: str, note: str) -> str:

@@ -79,11 +79,14 @@ async def compare(
     for manifest in (before, after):
         asker.open(manifest)
     pairs = []
-    progress("cases", 0, len(cases))
-    for number, case in enumerate(cases, start=1):
-        first, second = [await asker.observe(manifest, suite, case, mode=mode) for manifest in (before, after)]
+    total = 2 * len(cases)
+    progress("answers", 0, total)
+    for number, case in enumerate(cases):
+        first = await asker.observe(before, suite, case, mode=mode)
+        progress("answers", 2 * number + 1, total)
+        second = await asker.observe(after, suite, case, mode=mode)
+        progress("answers", 2 * number + 2, total)
         pairs.append(Pair(case, first, second))
-        progress("cases", number, len(cases))
     return Comparison(suite.name, before.id, after.id, mode, tuple(pairs))
 
 

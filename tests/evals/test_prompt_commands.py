@@ -209,7 +209,7 @@ def test_outputs_of_both_versions_stand_side_by_side(project: Project) -> None:
     assert "The gate refuses." not in out
     assert "2 of 4 cases changed; 2 with the same output not shown." in out
     assert "answers by quoting, which uses no answer prompt" in " ".join(result.stderr.split())
-    assert "cases: 4 of 4" in result.stderr
+    assert "answers: 8 of 8" in result.stderr
 
 
 def test_json_has_every_case_and_the_two_releases(project: Project) -> None:
