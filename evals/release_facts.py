@@ -117,11 +117,8 @@ def _pinned(manifest: Manifest) -> Iterator[Row]:
         files = f", {len(prompt.files)} files" if len(prompt.files) > 1 else ""
         yield f"prompt {role}", f"{prompt.name}  {prompt.hash[:_SHORT]}{files}", ""
     snapshot, model = manifest.snapshot, manifest.model
-    yield (
-        "snapshot",
-        f"{snapshot.id[:_SHORT]}  {snapshot.kind}, {_count(snapshot.documents, 'document')}, {_count(snapshot.chunks, 'chunk')}",
-        "",
-    )
+    size = f"{_count(snapshot.documents, 'document')}, {_count(snapshot.chunks, 'chunk')}"
+    yield "snapshot", f"{snapshot.id[:_SHORT]}  {snapshot.kind}, {size}", ""
     yield "embedder", f"{manifest.embedder.name}  {manifest.embedder.digest[:_SHORT]}", ""
     where = "files on this machine" if model.provider == "local" else "behind OPENAI_BASE_URL, its weights unseen"
     digest = model.digest[:_SHORT] or "no digest"
