@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -175,6 +175,11 @@ def dense_of(vectors: Any) -> NDArray[np.float32] | None:
     """The dense one of a point's vectors by name."""
     dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
     return None if dense is None else np.asarray(dense, dtype=np.float32)
+
+
+def in_order(hits: Iterable[Hit]) -> list[Hit]:
+    """Best first; equal ones by their id, or the order would be that in which points happened to be written."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

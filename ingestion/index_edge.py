@@ -21,6 +21,7 @@ from ingestion.index import (
     cosine,
     dense_of,
     from_payload,
+    in_order,
     point_id,
     to_payload,
 )
@@ -203,9 +204,9 @@ class EdgeIndex:
                 with_vector=[DENSE] if query.dense is not None else False,
             )
         )
-        return [
+        return in_order(
             Hit(from_payload(point.payload), float(point.score), cosine(query.dense, point.vector)) for point in found
-        ]
+        )
 
     def neighbours(self, seq: int, chunk_ids: Sequence[str]) -> list[Chunk]:
         edge = self._edge

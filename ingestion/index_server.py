@@ -18,6 +18,7 @@ from ingestion.index import (
     cosine,
     dense_of,
     from_payload,
+    in_order,
     point_id,
     to_payload,
 )
@@ -184,10 +185,10 @@ class ServerIndex:
             with_payload=True,
             with_vectors=[DENSE] if query.dense is not None else False,
         ).points
-        return [
+        return in_order(
             Hit(from_payload(point.payload or {}), float(point.score), cosine(query.dense, point.vector))
             for point in found
-        ]
+        )
 
     def neighbours(self, seq: int, chunk_ids: Sequence[str]) -> list[Chunk]:
         models = self._models

@@ -171,6 +171,12 @@ def test_finds_chunks_by_id_within_a_snapshot(index: Index) -> None:
     assert [found.id for found in index.neighbours(1, ["b", "a"])] == ["a"]
 
 
+def test_equal_hits_are_ordered_by_id_however_they_were_written(index: Index) -> None:
+    index.upsert([point("c", 1, 1, 0), point("a", 1, 1, 0)])
+    index.upsert([point("b", 1, 1, 0), point("0", 1, 1, 0)])
+    assert names(index, query(1, dense=0)) == ["0", "a", "b", "c"]
+
+
 def test_a_question_of_stop_words_finds_nothing(index: Index) -> None:
     index.upsert([point("a", 1, 5, None)])
     empty = SparseVector(np.zeros(0, np.uint32), np.zeros(0, np.float32))
