@@ -165,7 +165,7 @@ def _stage(tree: Path, path: str, text: str) -> None:
 
 
 def _commit(tree: Path, author: str, message: str) -> str:
-    who = _UNSAFE.sub(" ", _encodable(author)).strip(" .,:;\"'\\")[:100].strip() or "lockgate"
+    who = " ".join(_UNSAFE.sub(" ", _encodable(author)).split()).strip(" .,:;\"'\\")[:100].strip() or "lockgate"
     identity = {"NAME": who, "EMAIL": _EMAIL}
     environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in identity.items()}
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]+", " ", _encodable(message)).strip()[:MAX_MESSAGE] or "Edit a prompt"

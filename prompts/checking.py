@@ -48,7 +48,9 @@ def gather(name: str, main: str, files: Files) -> CheckedPrompt:
 
     Raises NotFound without a main file, UserError for one that cannot be read or is not UTF-8.
     """
-    return _gathered(name, main, files)[0]
+    checked, body = _gathered(name, main, files)
+    checked.problems += body.problems if body else []
+    return checked
 
 
 def check_prompt(name: str, main: str, files: Files) -> CheckedPrompt:

@@ -146,6 +146,10 @@ class PromptHistory:
             change = _Change(commit, parts[0][:1], parts[1], parts[-1])
             if change.status == "D" and self._became(change) not in (None, *known):
                 return
+            if change.status == "R" and self._became(change) != change.new:
+                # Looked at alone, a new file takes the most alike of those that went away, which another one became.
+                yield _Change(commit, "A", change.new, change.new)
+                return
             yield change
 
     def _became(self, change: _Change) -> str | None:
