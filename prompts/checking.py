@@ -11,8 +11,9 @@ from prompts.files import MAIN, Files, examples_path, main_paths
 from prompts.header import NAME, FrontMatter, read_header
 from prompts.includes import Expansion, expand, text_lines
 from prompts.problem import Line, Problem, at
-from prompts.sandbox import MAX_TOKENS, CheckedTemplate, TemplateReport, check_template, count_tokens
+from prompts.sandbox import CheckedTemplate
 from prompts.sections import Section, split_sections
+from prompts.template import MAX_TOKENS, TemplateReport, check_template, count_tokens
 
 MAX_CHARACTERS = 100_000
 """A prompt longer than this, its includes counted in, is a mistake: no model here could read it."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from lockgate.errors import UserError
 from prompts.includes import text_lines
 from prompts.problem import refuse
-from prompts.sandbox import MAX_OUTPUT, CheckedTemplate, check_template, fence
+from prompts.sandbox import MAX_OUTPUT, CheckedTemplate, fence
+from prompts.template import check_template
 
 
 def _checked(source: str, names: frozenset[str], *, first: int = 1) -> CheckedTemplate:
