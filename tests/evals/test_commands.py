@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from chains.definition import load_chain
+from chains.target import Target
+from evals import commands
 from evals.commands import app
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
@@ -16,6 +19,8 @@ from lockgate.store.database import open_database
 from lockgate.store.eval_runs import list_eval_runs, recent_eval_runs
 from lockgate.store.objects import ObjectStore
 from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRetriever, WriteSuite
+
+RELEASE = "e" * 64
 
 
 class Opened(FakeAsker):
@@ -41,11 +46,17 @@ def project(write_suite: WriteSuite, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def serve(monkeypatch: pytest.MonkeyPatch, asker: Opened) -> None:
     @contextmanager
-    def open_asker(settings: Settings, *, chain: str | None, command: str) -> Iterator[Opened]:
+    def open_asker(settings: Settings, target: Target, *, command: str) -> Iterator[Opened]:
         assert command == "lockgate evals run"
+        assert target == Target(release=RELEASE)
         yield asker
 
+    def measured(settings: Settings, release: str | None, channel: str | None, chain: str | None) -> dict[str, str]:
+        load_chain(settings.project_dir, chain or settings.chain)
+        return {"chain": "docs", "model": "tiny-model", "release": RELEASE, "lockgate": "0"}
+
     monkeypatch.setattr("chains.local.open_asker", open_asker)
+    monkeypatch.setattr("evals.commands._measured_release", measured)
 
 
 def run(*arguments: str) -> Any:
@@ -67,6 +78,7 @@ def test_prints_a_table_writes_reports_and_keeps_the_run(project: Path, monkeypa
     assert kept is not None
     assert kept.id == folder.name
     assert kept.snapshot == "snap-1"
+    assert kept.release == RELEASE
     assert kept.aggregates["answer_score"] > 0
     rows = json.loads(ObjectStore(state / "objects").get(kept.rows_hash))
     assert [row["id"] for row in rows] == ["port", "follow", "moon", "price"]
@@ -139,3 +151,19 @@ def test_lists_suites_as_text_and_json(project: Path) -> None:
     assert "tiny  v3  2 answerable, 2 unanswerable (2 dev, 2 test)" in text.stdout
     data = json.loads(CliRunner().invoke(app, ["list", "--json"], catch_exceptions=False).stdout)
     assert data[0]["name"] == "tiny"
+
+
+def test_a_run_measures_a_release_that_is_named_or_built_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.chains.projects import open_project
+    from tests.ingestion.fakes import WordEmbedder, handle
+
+    monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(WordEmbedder()))
+    with open_project(tmp_path) as project:
+        release = project.build()
+        measured = commands._measured_release(project.settings, None, None, None)
+        assert measured["release"] == release
+        assert commands._measured_release(project.settings, release[:8], None, None) == measured
+        with pytest.raises(NotFound, match="points at no release"):
+            commands._measured_release(project.settings, None, "production", None)
+        with pytest.raises(UserError, match="--release knows its own chain"):
+            commands._measured_release(project.settings, release, None, "docs")

@@ -85,7 +85,7 @@ def _pem(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, *, password: bytes 
     [
         b"",
         b"no key at all",
-        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN " + b"PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         _pem(ed25519.Ed25519PrivateKey.generate())[:60],
         _pem(ed25519.Ed25519PrivateKey.generate(), password=b"secret"),
         _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)),
