@@ -50,7 +50,7 @@ def create_app(application: Backend, *, console: bool = False) -> FastAPI:
     _add_error_handlers(app, metrics)
     _describe_bodies(app)
     if console:
-        from serving.console.page import mount_console
+        from serving.console.site import mount_console
 
         mount_console(app, application, metrics)
     app.add_middleware(Protection)

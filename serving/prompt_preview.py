@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,7 @@ def prepare_preview(bench: Workbench, edit: Edit) -> Preview:
     return Preview(definition.name, cases, source, note, before, problem, after)
 
 
-async def preview(found: Preview, *, seconds: float = SECONDS) -> AsyncIterator[Sample]:
+async def preview(found: Preview, *, seconds: float = SECONDS) -> AsyncGenerator[Sample, None]:
     """One sample after the other, each as it is done; each answer may take ``seconds``. Raises nothing of its own."""
     for case in found.cases:
         before = await _output(found.before, case, seconds) if found.before else Output("", problem=found.problem)
@@ -141,7 +141,7 @@ def _cases(bench: Workbench, definition: ChainDefinition, role: PromptRole) -> t
         # The condense prompt has a part only where there is a conversation to complete a question from.
         wanted = [case for case in suite.cases if case.answerable and (case.history or role == "answer")]
         if wanted:
-            return tuple(wanted[:CASES]), f"the suite {suite.name}"
+            return tuple(wanted[:CASES]), f"Cases of the suite {suite.name}"
     if role == "condense":
         raise UserError(
             f"There is no suite {definition.suite!r} with a follow-up question, so this prompt makes no output.",
@@ -156,4 +156,4 @@ def _cases(bench: Workbench, definition: ChainDefinition, role: PromptRole) -> t
         Case(id=f"page-{number}", question=question, answerable=False, split="dev")
         for number, question in enumerate(questions, start=1)
     ]
-    return tuple(made), "titles of indexed pages, since the chain has no suite"
+    return tuple(made), "Questions made of titles of indexed pages, since the chain has no suite"

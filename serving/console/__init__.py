@@ -1,1 +1,1 @@
-"""The chat page."""
+"""The console: chat, prompts, releases."""

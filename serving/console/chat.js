@@ -1,19 +1,4 @@
-// The browser's part of the chat page: keys, scrolling, colours, and a second cleaning of what the server rendered.
-import DOMPurify from "dompurify";
-
-// The server allows only these; should it ever let something else through, it ends here.
-DOMPurify.addHook("uponSanitizeElement", (node, data) => {
-  const banned = ["img", "svg", "math", "style", "form", "input", "textarea", "video", "audio", "source", "picture", "image"];
-  if (banned.includes(data.tagName)) node.remove?.();
-});
-// DOMPurify drops target; without it a link would replace the conversation.
-DOMPurify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.tagName !== "A") return;
-  if (!/^https?:\/\//i.test(node.getAttribute("href") ?? "")) node.removeAttribute("href");
-  node.setAttribute("target", "_blank");
-  node.setAttribute("rel", "noopener noreferrer nofollow");
-});
-
+// The browser's part of the chat page: keys and scrolling.
 const field = () => document.getElementById("lg-field");
 const answering = () => document.querySelector(".lg-app")?.dataset.answering === "yes";
 
@@ -52,17 +37,9 @@ function follow() {
   }).observe(scroll, { childList: true, subtree: true, characterData: true });
 }
 
-function toggleTheme() {
-  const dark = !document.body.classList.contains("body--dark");
-  localStorage.setItem("lockgate-theme", dark ? "dark" : "light");
-  setDark(dark);
-}
-
-window.lockgate = { take, wantsToSend, fit, toggleTheme };
+window.lockgate = { ...window.lockgate, take, wantsToSend, fit };
 
 addEventListener("load", () => {
-  const chosen = localStorage.getItem("lockgate-theme");
-  if (chosen) setDark(chosen === "dark");
   const ready = setInterval(() => {
     if (!field()) return;
     clearInterval(ready);

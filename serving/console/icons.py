@@ -25,6 +25,10 @@ DOWN = _lines(
     '<path d="M17 13V4h3v9zM17 13l-4 7c-1.500 0-2.500-1-2.500-2.500V14H6a2 2 0 0 1-2-2.300l1-6A2 2 0 0 1 7 4h10"/>'
 )
 CLOSE = _lines('<path d="M6 6l12 12M18 6L6 18"/>')
+COPY = _lines(
+    '<rect x="9" y="9" width="11" height="11" rx="2"/>'
+    '<path d="M15 9V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v7a2 2 0 0 0 2 2h3"/>'
+)
 ABSENT = _lines('<circle cx="11" cy="11" r="6.500"/><path d="M16 16l4.500 4.500M8.500 11h5"/>')
 
 FAVICON = (

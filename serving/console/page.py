@@ -7,56 +7,29 @@ import logging
 import time
 import uuid
 from contextlib import aclosing
-from pathlib import Path
 
-from fastapi import FastAPI
 from nicegui import ui
 
 from lockgate.errors import LockgateError, Unavailable
 from lockgate.types import Answer, AskRequest, Finished, Message, Token
 from serving.console import icons
 from serving.console.elements import box, icon_button, set_attribute, words
+from serving.console.frame import STATE_SECONDS, add_header, add_look
 from serving.console.reply import Reply
-from serving.console.state import StatePill, describe
+from serving.console.served import ServedStrip
+from serving.console.state import describe
 from serving.failures import INTERNAL_MESSAGE
 from serving.metrics import Metrics
-from serving.ports import Backend
+from serving.ports import Backend, Readiness
+from serving.release_views import Pointer, read_pointers
 
 log = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parent
 MAX_QUESTION = 20_000
 HISTORY_MESSAGES = 20
 REFRESH_SECONDS = 0.08
 """How often a growing answer is drawn: each time it is rendered whole."""
-STATE_SECONDS = 2.0
-RECONNECT_SECONDS = 20.0
-"""Loading a model can keep the process busy for seconds; a page must not be forgotten for that."""
 START_SECONDS = 180.0
-
-
-def mount_console(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
-    """Put the chat page at ``/``. NiceGUI takes every path that no route before it took."""
-    style = (FOLDER / "chat.css").read_text(encoding="utf-8")
-    script = (FOLDER / "chat.js").read_text(encoding="utf-8")
-
-    @ui.page("/", title="Lockgate")
-    def chat() -> None:
-        ui.add_head_html(f"<style>{style}</style>")
-        ui.add_body_html(f'<script type="module">{script}</script>')
-        ChatPage(backend, metrics).build()
-
-    ui.run_with(
-        app,
-        title="Lockgate",
-        favicon=icons.FAVICON,
-        dark=None,
-        language="en-US",
-        reconnect_timeout=RECONNECT_SECONDS,
-        binding_refresh_interval=None,
-        tailwind=False,
-        show_welcome_message=False,
-    )
 
 
 class ChatPage:
@@ -70,9 +43,11 @@ class ChatPage:
         self._answering: asyncio.Task[None] | None = None
 
     def build(self) -> None:
+        add_look("chat.js")
         self._app = box("lg-app")
         with self._app:
-            self._header()
+            with box("lg-top"):
+                self._header()
             with box("lg-scroll", "main").props("tabindex=0 aria-label=Conversation"), box("lg-column"):
                 self._log = box("lg-log").props('role=log aria-live=polite aria-label="Questions and answers"')
             self._footer()
@@ -82,14 +57,12 @@ class ChatPage:
         ui.timer(STATE_SECONDS, self._refresh_state)
 
     def _header(self) -> None:
-        with box("lg-header", "header"):
-            with box("lg-brand"):
-                icons.icon(icons.GATE)
-                words("Lockgate", tag="h1")
-            box("lg-grow")
-            self._state = StatePill(self._backend.readiness())
+        def new_button() -> None:
             icon_button(icons.NEW, "New conversation").on("click", self._reset, args=[])
-            icon_button(icons.THEME, "Light or dark").on("click", js_handler="() => lockgate.toggleTheme()")
+
+        readiness = self._backend.readiness()
+        self._state = add_header(readiness, "/", new_button)
+        self._served = ServedStrip(readiness)
 
     def _footer(self) -> None:
         with box("lg-footer", "footer"):
@@ -116,7 +89,7 @@ class ChatPage:
     def _welcome(self) -> None:
         with self._log, box("lg-welcome") as self._greeting:
             icons.icon(icons.GATE)
-            words("Ask your documents", tag="h2")
+            words("Ask your documents", tag="h1")
             words("Every answer quotes the passages it rests on. What they do not say, it does not claim.", tag="p")
 
     def _send(self, text: object) -> None:
@@ -150,11 +123,12 @@ class ChatPage:
             self._set_answering(False)
 
     async def _stream(self, question: str, reply: Reply) -> Answer | None:
-        await self._until_ready(reply)
+        model = self._served.model
+        await self._until_ready(model, reply)
         request = AskRequest(question, history=tuple(self._history), conversation=self._conversation)
         answer: Answer | None = None
         drawn = 0.0
-        asker = await asyncio.to_thread(self._backend.asker)
+        asker = await asyncio.to_thread(self._backend.asker, model)
         events = self._metrics.observe(asker.ask(request), door="console")
         async with aclosing(events):
             async for event in events:
@@ -170,12 +144,12 @@ class ChatPage:
             reply.finish(answer)
         return answer
 
-    async def _until_ready(self, reply: Reply) -> None:
+    async def _until_ready(self, model: str | None, reply: Reply) -> None:
         """Wait for a server that is still starting; what cannot be waited for is raised by asking."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
-                await asyncio.to_thread(self._backend.asker)
+                await asyncio.to_thread(self._backend.asker, model)
                 return
             except Unavailable:
                 readiness = await asyncio.to_thread(self._backend.readiness)
@@ -202,4 +176,13 @@ class ChatPage:
         self._welcome()
 
     async def _refresh_state(self) -> None:
-        self._state.show(await asyncio.to_thread(self._backend.readiness))
+        readiness, pointers = await asyncio.to_thread(self._read_state)
+        self._state.show(readiness)
+        self._served.show(readiness, pointers)
+
+    def _read_state(self) -> tuple[Readiness, tuple[Pointer, ...]]:
+        try:
+            pointers = read_pointers(self._backend.workbench())
+        except Unavailable:
+            pointers = ()
+        return self._backend.readiness(), pointers

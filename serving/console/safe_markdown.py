@@ -37,6 +37,11 @@ def visible(text: str) -> str:
     return _JOINERS.sub("", _INVISIBLE.sub("", text))
 
 
+def marked(text: str) -> str:
+    """``text`` with each character that is not seen written out, such as ``<U+202E>``: for who has to review it."""
+    return _INVISIBLE.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+
+
 def render(text: str, citations: Mapping[int, str] | None = None) -> str:
     """HTML of the Markdown ``text``. A marker ``[n]`` whose number is in ``citations`` becomes a button with
     ``data-cite="n"``, labelled with the title that the mapping gives."""

@@ -294,7 +294,7 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     ask(page, "How?")
     page.wait_for_selector(".lg-votes")
     names = []
-    for _ in range(12):
+    for _ in range(17):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
     for name in ("New conversation", "Light or dark", "Open source 1: Keys", "Good answer", "Your question"):
