@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 from sqlalchemy import func, select
 
 import ingestion.transfer
@@ -23,6 +25,7 @@ from ingestion.service import IndexService
 from ingestion.transfer import BATCH, Incoming, PointBatch, export_pages, export_points, import_snapshot
 from lockgate.errors import Conflict, Corrupt, UserError
 from lockgate.release import PinnedSnapshot
+from lockgate.settings import Settings
 from lockgate.store.database import Database, open_database
 from lockgate.store.snapshots import (
     PageRecord,
@@ -36,7 +39,7 @@ from lockgate.store.snapshots import (
 from lockgate.store.tables import Base
 from lockgate.types import Chunk, Retrieval
 from tests.ingestion import transfer_process
-from tests.ingestion.fakes import WordEmbedder, open_service, quiet, settings_for, write_pages
+from tests.ingestion.fakes import WordEmbedder, handle, open_service, quiet, settings_for, write_pages
 from tests.ingestion.transfer_process import outgoing
 
 QUESTIONS = ["How do I rotate a key?", "What does page 7 say?", "backup", "žluťoučký kůň", "the of and", "zebra"]
@@ -143,6 +146,35 @@ def test_what_is_there_stays_and_stays_current(here: Machine, there: Machine) ->
     assert_same_answers(here, there, record.id)
     assert there.service.current().record.id == own[-1]
     assert [listed.id for listed in list_snapshots(there.db)] == [record.id, *reversed(own)]
+
+
+def test_a_snapshot_goes_from_a_folder_to_a_server_and_back(
+    here: Machine, tmp_path: Path, machines: Callable[[str], Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings.simplefilter("ignore", UserWarning)  # the in-memory twin says that payload indexes have no effect in it
+    client = QdrantClient(":memory:")
+    monkeypatch.setattr(client, "close", lambda: None)
+    monkeypatch.setattr("ingestion.index_server.connect", lambda _url, _key: client)
+    project = tmp_path / "server"
+    project.mkdir()
+    settings = Settings.model_validate({**settings_for(project).model_dump(), "QDRANT_URL": "http://shared"})
+    incoming = outgoing(here.service, here.db)
+    with open_database(settings.database) as db, IndexService(settings, db, handle(WordEmbedder())) as service:
+        record, _ = import_snapshot(service, incoming, quiet)
+        sent = outgoing(service, db)
+        for first, second in zip(incoming.batches(), sent.batches(), strict=True):
+            assert first.chunks == second.chunks
+            assert first.vectors is not None
+            assert second.vectors is not None
+            np.testing.assert_array_equal(first.vectors, second.vectors)
+        opened = service.open_snapshot(record.id)
+        for question in QUESTIONS:
+            there = SnapshotRetriever(service, RetrievalOptions(), lambda: opened).retrieve(question, limit=500)
+            expected = {passage.chunk.id: passage.score for passage in here.ask(question, record.id).passages}
+            assert {p.chunk.id: p.score for p in there.passages} == pytest.approx(expected, abs=1e-5)
+        back = machines("back")
+        assert import_snapshot(back.service, sent, quiet)[1]
+    assert_same_answers(here, back, record.id)
 
 
 def test_a_second_import_writes_nothing(here: Machine, there: Machine) -> None:
