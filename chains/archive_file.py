@@ -107,7 +107,7 @@ class ArchiveWriter:
                 for part in _parts(head, self._spool):
                     file.write(part)
                     digest.update(part)
-                    progress("write", file.tell(), total)
+                    progress("write MB", _megabytes(file.tell()), _megabytes(total))
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(self._path)
@@ -166,7 +166,7 @@ class ArchiveReader:
             raise self._corrupt("has something after its last member")
         for name, (member, start) in self._members.items():
             self.read(name)
-            progress("check", start + member.size, self._end)
+            progress("check MB", _megabytes(start + member.size), _megabytes(self._end))
 
     def _read_listing(self) -> tuple[Listing, Signature, int]:
         header = self._at(0, _BLOCK)
@@ -255,6 +255,10 @@ def _header(name: str, size: int) -> bytes:
 
 def _padding(size: int) -> bytes:
     return b"\0" * (-size % _BLOCK)
+
+
+def _megabytes(size: int) -> int:
+    return -(-size // 1_000_000)
 
 
 def _parts(head: bytes, spool: IO[bytes]) -> Iterator[bytes]:

@@ -224,7 +224,7 @@ def test_an_export_that_fails_leaves_what_was_there(here: Project, tmp_path: Pat
     before = sorted(tmp_path.iterdir())
 
     def fail(stage: str, _done: int, _total: int) -> None:
-        if stage == "write":
+        if stage == "write MB":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
