@@ -27,7 +27,12 @@ NOUNS = {
     "prompts": ("prompts.commands", "evals.prompt_commands"),
     "guardrails": ("guardrails.commands",),
     "evals": ("evals.commands",),
-    "release": ("chains.release_commands", "evals.release_commands", "serving.release_commands"),
+    "release": (
+        "chains.release_commands",
+        "chains.archive_commands",
+        "evals.release_commands",
+        "serving.release_commands",
+    ),
     "scope": ("evals.scope_commands",),
     "models": ("lockgate.models.commands",),
     "db": ("lockgate.store.commands",),
