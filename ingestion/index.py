@@ -178,8 +178,11 @@ def dense_of(vectors: Any) -> NDArray[np.float32] | None:
 
 
 def in_order(hits: Iterable[Hit]) -> list[Hit]:
-    """Best first; equal ones by their id, or the order would be that in which points happened to be written."""
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
+    """Best first; equal ones by their id, or the order would be that in which points happened to be written.
+
+    Equal to six digits: the engine adds float32 in an order of its own, which the last digit shows.
+    """
+    return sorted(hits, key=lambda hit: (-round(hit.score, 6), hit.chunk.id))
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
