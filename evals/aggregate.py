@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from evals.case import Outcome
 from evals.intervals import Interval, bootstrap_balanced, bootstrap_mean, wilson
-from evals.metrics import Metric, NotApplicable, Score, Unscored
+from evals.metrics.metric import Metric
+from evals.metrics.score import NotApplicable, Score, Unscored
 
 
 @dataclass(frozen=True, slots=True)

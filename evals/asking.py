@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from evals.case import Case, Outcome
-from evals.metrics import METRICS, Score, Unscored
+from evals.metrics.catalogue import resolve_metric
+from evals.metrics.score import Score, Unscored
 from lockgate.errors import LockgateError, Unavailable
 from lockgate.ports import Asker, Retriever
 from lockgate.types import Answer, AnswerMode, AskRequest, Finished, Message, Retrieval
@@ -122,7 +123,7 @@ async def ask_case(case: Case, asker: Asker, *, timeout: float, mode: AnswerMode
 
 def _score(name: str, outcome: Outcome) -> Score:
     try:
-        return METRICS[name].score(outcome)
+        return resolve_metric(name).score(outcome)
     except Exception as error:
         return Unscored(f"{name} failed: {type(error).__name__}: {error}")
 

@@ -9,7 +9,7 @@ from chains.target import Target
 from evals.asking import run_case
 from evals.bisect import Observed
 from evals.case import Case
-from evals.metrics import NotApplicable, Unscored
+from evals.metrics.score import NotApplicable, Unscored
 from evals.suite import Suite
 from lockgate.actor import Actor
 from lockgate.errors import LockgateError

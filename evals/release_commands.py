@@ -125,11 +125,18 @@ def _bisect(
 
 
 def _check_metric(metric: str | None) -> None:
-    from evals.metrics import METRICS
+    """Raises UserError for a name that is none, and for a metric that one case and no judge cannot score."""
+    from evals.metrics.catalogue import resolve_metric
     from lockgate.errors import UserError
 
-    if metric is not None and metric not in METRICS:
-        raise UserError(f"There is no metric {metric[:80]!r}.", hint=f"Metrics: {', '.join(METRICS)}.")
+    if metric is None:
+        return
+    try:
+        found = resolve_metric(metric)
+    except ValueError as error:
+        raise UserError(f"--metric {metric[:80]!r}: {error}.") from None
+    if found.needs or found.tier != "offline":
+        raise UserError(f"--metric {found.name}: bisect compares by metrics that need nothing but the answer.")
 
 
 def _print_manifest(manifest: Manifest) -> None:

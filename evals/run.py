@@ -12,7 +12,7 @@ from typing import Any
 from evals.aggregate import ScoredCase, abstention_table, aggregate
 from evals.asking import CaseRow, run_case
 from evals.case import Case
-from evals.metrics import METRICS
+from evals.metrics.catalogue import resolve_metric
 from evals.suite import SplitChoice, Suite
 from lockgate.errors import UserError
 from lockgate.ports import Asker, Progress, Retriever
@@ -157,7 +157,7 @@ def mode_score(aggregates: Mapping[str, Any]) -> float | None:
 
 
 def _answer_score(rows: Sequence[CaseRow]) -> float | None:
-    metric = METRICS["token_f1"]
+    metric = resolve_metric("token_f1")
     scored = [ScoredCase(row.outcome.case.answerable, metric.score(row.outcome)) for row in rows]
     total = aggregate(metric, scored)
     # A run in which nothing answered says nothing of a mode; as a zero it would make the other one look better.
@@ -167,7 +167,7 @@ def _answer_score(rows: Sequence[CaseRow]) -> float | None:
 def _aggregate_all(suite: Suite, rows: Sequence[CaseRow]) -> dict[str, Any]:
     return {
         name: asdict(
-            aggregate(METRICS[name], [ScoredCase(row.outcome.case.answerable, row.scores[name]) for row in rows])
+            aggregate(resolve_metric(name), [ScoredCase(row.outcome.case.answerable, row.scores[name]) for row in rows])
         )
         for name in suite.definition.metrics
     }

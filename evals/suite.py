@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from evals.case import Case
-from evals.metrics import METRICS
+from evals.case import Case, Name
+from evals.metrics.catalogue import resolve_metric
+from evals.metrics.metric import Metric, Tier
+from evals.slices import OTHER, Slice
 from lockgate.content import ContentModel, load_yaml, read_jsonl
 from lockgate.errors import LockgateError, NotFound, UserError
 
 SplitChoice = Literal["dev", "test", "all"]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+README = "README.md"
+RUBRICS = "rubrics"
+MAX_REPEATS = 100
 
 
-def _known_metric(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(f"unknown metric; known metrics: {', '.join(METRICS)}")
-    return name
+def _metric_name(spec: Any) -> str:
+    """The canonical name of a metric, however the suite writes it."""
+    if not isinstance(spec, str | dict):
+        raise ValueError("a metric is a name, or a mapping with the key 'metric' and the metric's parameters")
+    return resolve_metric(spec).name
 
 
 def _file_name(name: str) -> str:
@@ -32,8 +40,13 @@ def _file_name(name: str) -> str:
 
 
 class SuiteDefinition(ContentModel):
-    """The keys of ``suite.yaml``. ``corpus`` is the folder that gold pages are relative to, itself relative to the
-    project; ``timeout_s`` bounds one case."""
+    """The keys of ``suite.yaml``.
+
+    ``corpus`` is the folder that gold pages are relative to, itself relative to the project; ``targets`` are the chains
+    that the suite measures, none for any; ``metrics`` are names or mappings with parameters, kept by their canonical
+    names; ``repeats`` is how often each case is asked; ``tier`` is what a run measures unless told otherwise;
+    ``timeout_s`` bounds one case.
+    """
 
     name: str
     version: int = Field(ge=1)
@@ -41,27 +54,62 @@ class SuiteDefinition(ContentModel):
     license: str = ""
     corpus: str
     cases: Annotated[str, AfterValidator(_file_name)] = "cases.jsonl"
-    metrics: tuple[Annotated[str, AfterValidator(_known_metric)], ...] = Field(min_length=1)
+    targets: tuple[str, ...] = ()
+    metrics: tuple[Annotated[str, BeforeValidator(_metric_name)], ...] = Field(min_length=1)
+    slices: dict[Name, Slice] = Field(default_factory=dict)
+    repeats: int = Field(default=1, ge=1, le=MAX_REPEATS)
+    tier: Tier | None = None
     timeout_s: float = Field(default=120, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SuiteDefinition:
+        if twice := [name for name, count in Counter(self.metrics).items() if count > 1]:
+            raise ValueError(f"metrics: {twice[0]} is given twice")
+        if self.tier == "judged" and "judged" not in {resolve_metric(name).tier for name in self.metrics}:
+            raise ValueError("tier: none of the metrics asks a judge")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A loaded suite. ``hash`` changes whenever a byte of its definition or cases does."""
+    """A loaded suite. ``hash`` changes whenever a byte of its definition, cases or rubrics does; ``lines`` says on
+    which line of the cases' file each case stands."""
 
     definition: SuiteDefinition
     cases: tuple[Case, ...]
     folder: Path
     hash: str
+    lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.definition.name
 
+    @property
+    def tier(self) -> Tier:
+        """What a run measures unless told otherwise: everything."""
+        if self.definition.tier:
+            return self.definition.tier
+        return "judged" if any(each.tier == "judged" for each in self.metrics()) else "offline"
+
+    def metrics(self, tier: Tier = "judged") -> tuple[Metric, ...]:
+        """The metrics of a tier, in the suite's order; the judged tier has the offline ones too."""
+        found = (resolve_metric(name) for name in self.definition.metrics)
+        return tuple(each for each in found if tier == "judged" or each.tier == "offline")
+
     def select(self, split: SplitChoice = "all", limit: int | None = None) -> tuple[Case, ...]:
         """The cases of one split in file order, at most ``limit`` of them."""
         chosen = [case for case in self.cases if split in ("all", case.split)]
         return tuple(chosen[:limit])
+
+    def slices_of(self, case: Case) -> dict[str, str]:
+        """The case's value in each slice of the suite that has one for it."""
+        values = {name: each.value(case) for name, each in self.definition.slices.items()}
+        return {name: value for name, value in values.items() if value}
+
+    def where(self, case_id: str) -> str:
+        """File and line of a case."""
+        return f"{self.folder / self.definition.cases}:{self.lines.get(case_id, 0)}"
 
 
 def suites_folder(project_dir: Path) -> Path:
@@ -76,8 +124,8 @@ def list_suites(project_dir: Path) -> list[str]:
 def load_suite(project_dir: Path, name: str) -> Suite:
     """Load and check one suite.
 
-    Raises NotFound that lists the known suites, or UserError with file and line for an unknown key or metric, an id
-    used twice, a gold page that the corpus does not have, and a suite without cases.
+    Raises NotFound that lists the known suites, or UserError with file and line for an unknown key, metric or
+    parameter, an id used twice, a gold page that the corpus does not have, and a suite without cases.
     """
     folder = suites_folder(project_dir) / name
     if not NAME.fullmatch(name) or not (folder / "suite.yaml").is_file():
@@ -93,12 +141,56 @@ def load_suite(project_dir: Path, name: str) -> Suite:
             f"{path}: the suite is named {definition.name!r}, its folder {name!r}.", hint="Make them equal."
         )
     cases_path = folder / definition.cases
-    cases = _load_cases(cases_path, _corpus_folder(project_dir, definition.corpus, path))
+    corpus = _corpus_folder(project_dir, definition.corpus, path)
+    cases, lines = _load_cases(cases_path, corpus, definition)
+    return Suite(definition, cases, folder, _hash((path, cases_path, *_rubrics(folder))), lines)
+
+
+def check_gold(suite: Suite, cases: Sequence[Case], pages: Mapping[str, Sequence[str]], release: str) -> None:
+    """Check that every gold page and chunk is in the snapshot of ``release``, whose ``pages`` have these chunk ids.
+
+    Raises UserError that names each one that is not, with file and line: a page that nobody can find would only lower
+    the score, and a suite for other documents would look like a bad release.
+    """
+    chunks = {chunk for ids in pages.values() for chunk in ids}
+    problems = [
+        f"{suite.where(case.id)}: the gold {what} {each!r} is not in the snapshot of release {release[:12]}."
+        for case in cases
+        for what, wanted, known in (("page", case.pages, pages), ("chunk", case.chunks, chunks))
+        for each in wanted
+        if each not in known
+    ]
+    if problems:
+        shown = problems[:20] + ([f"And {len(problems) - 20} more."] if len(problems) > 20 else [])
+        raise UserError("\n".join(shown), hint="Sync the documents and build the release again, or correct the cases.")
+
+
+def suite_warnings(suite: Suite) -> list[str]:
+    """What a suite should have and works without."""
+    readme = suite.folder / README
+    try:
+        text = readme.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    warnings = []
+    if not text.strip():
+        warnings.append(f"{readme}: is missing. Say where the cases come from, under which licence, and who labelled.")
+    if not suite.definition.license:
+        warnings.append(f"{suite.folder / 'suite.yaml'}: no license.")
+    return warnings
+
+
+def _hash(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for file in (path, cases_path):
+    for file in files:
         data = file.read_bytes()
         digest.update(len(data).to_bytes(8, "big") + data)
-    return Suite(definition, cases, folder, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _rubrics(folder: Path) -> list[Path]:
+    """Texts that judged metrics read: another rubric is another suite."""
+    return sorted(path for path in (folder / RUBRICS).rglob("*.md") if path.is_file())
 
 
 def _corpus_folder(project_dir: Path, corpus: str, suite_path: Path) -> Path:
@@ -110,7 +202,7 @@ def _corpus_folder(project_dir: Path, corpus: str, suite_path: Path) -> Path:
     return folder
 
 
-def _load_cases(path: Path, corpus: Path) -> tuple[Case, ...]:
+def _load_cases(path: Path, corpus: Path, definition: SuiteDefinition) -> tuple[tuple[Case, ...], dict[str, int]]:
     lines: dict[str, int] = {}
     cases: list[Case] = []
     problems: list[str] = []
@@ -123,17 +215,42 @@ def _load_cases(path: Path, corpus: Path) -> tuple[Case, ...]:
             for page in case.pages
             if not _is_page(corpus, page)
         ]
+        problems += [
+            f"{path}:{line}: key 'slices': {key!r} is no slice of the suite that is read from a key."
+            for key in case.slices
+            if key not in {each.own_key for each in definition.slices.values()}
+        ]
         cases.append(case)
+    problems += [f"{path}:{lines[case.id]}: {text}" for case, text in _unpaired(cases)]
     if problems:
         raise UserError("\n".join(problems))
     if not cases:
         raise UserError(f"{path}: holds no cases.")
-    return tuple(cases)
+    return tuple(cases), lines
+
+
+def _unpaired(cases: Sequence[Case]) -> list[tuple[Case, str]]:
+    """Cases that name a pair which cannot be compared."""
+    pairs: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.pair:
+            pairs.setdefault(case.pair, []).append(case)
+    problems = []
+    for name, members in pairs.items():
+        if len(members) < 2:
+            problems.append((members[0], f"the pair {name!r} has no second case."))
+        elif len({(case.answerable, case.split) for case in members}) > 1:
+            text = f"the cases of the pair {name!r} differ in 'answerable' or 'split', so they cannot fare the same."
+            problems.append((members[-1], text))
+    return problems
 
 
 def _is_page(corpus: Path, page: str) -> bool:
     relative = Path(page)
-    return not relative.is_absolute() and ".." not in relative.parts and (corpus / relative).is_file()
+    try:
+        return not relative.is_absolute() and ".." not in relative.parts and (corpus / relative).is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
+        return False
 
 
 def describe_suite(project_dir: Path, name: str) -> dict[str, object]:
@@ -142,15 +259,25 @@ def describe_suite(project_dir: Path, name: str) -> dict[str, object]:
         suite = load_suite(project_dir, name)
     except LockgateError as error:
         return {"name": name, "error": str(error)}
+    slices = {
+        name: dict(Counter(suite.slices_of(case).get(name, OTHER) for case in suite.cases))
+        for name in suite.definition.slices
+    }
     return {
         "name": name,
         "version": suite.definition.version,
         "hash": suite.hash,
         "description": suite.definition.description,
+        "license": suite.definition.license,
         "cases": len(suite.cases),
         "answerable": sum(case.answerable for case in suite.cases),
         "unanswerable": sum(not case.answerable for case in suite.cases),
         "dev": len(suite.select("dev")),
         "test": len(suite.select("test")),
+        "targets": list(suite.definition.targets),
         "metrics": list(suite.definition.metrics),
+        "slices": slices,
+        "repeats": suite.definition.repeats,
+        "tier": suite.tier,
+        "warnings": suite_warnings(suite),
     }

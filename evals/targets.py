@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from evals.metrics import METRICS
+from evals.metrics.catalogue import standard_metrics
 from lockgate.errors import LockgateError
 from lockgate.scope import KnownMetrics, Scope, Target, TargetKind, load_scope
 from lockgate.store.database import Database
@@ -101,7 +101,7 @@ _SHARES = ("thumbs_up_share", "abstention_rate")
 def known_metrics() -> KnownMetrics:
     """Every metric that a target may name, with the values it can take."""
     known: dict[TargetKind, Mapping[str, tuple[float, float]]] = {
-        "quality": {name: metric.scale for name, metric in METRICS.items()}
+        "quality": {name: metric.scale for name, metric in standard_metrics().items()}
     }
     for kind, metrics in TRAFFIC.items():
         known[kind] = {name: (0.0, 1.0 if name in _SHARES else math.inf) for name in metrics}

@@ -320,7 +320,7 @@ def test_an_unknown_case_lists_those_like_it(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--case", "rotate", "--metric", "beauty"), "There is no metric 'beauty'"),
+        (("--case", "rotate", "--metric", "beauty"), "unknown metric"),
         (("--case", "moon", "--metric", "token_f1"), "the good release .* does not answer the case"),
     ],
 )

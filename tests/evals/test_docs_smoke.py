@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.case import Case
-from evals.metrics import answer_tokens
+from evals.metrics.words import answer_tokens
 from evals.suite import load_suite
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evals.suite import describe_suite, list_suites, load_suite
+from evals.suite import check_gold, describe_suite, list_suites, load_suite, suite_warnings
 from lockgate.errors import NotFound, UserError
 from tests.evals.conftest import CASES, SUITE_YAML, WriteSuite
 
@@ -91,3 +91,124 @@ def test_a_broken_suite_is_listed_with_its_error(write_suite: WriteSuite) -> Non
     project = write_suite(cases="nonsense")
     assert list_suites(project) == ["tiny"]
     assert "cases.jsonl:1" in str(describe_suite(project, "tiny")["error"])
+
+
+RICH = SUITE_YAML.replace("[recall@1,", "[recall@1, {metric: recall, k: 3, gold: chunks},")
+SLICED = RICH + "slices: {near: {tag: near}, kind: {tags: [near, far]}, lang: {key: lang}, half: {key: split}}\n"
+
+
+def test_metrics_with_parameters_are_kept_by_their_names(write_suite: WriteSuite) -> None:
+    suite = load_suite(write_suite(yaml=RICH), "tiny")
+    assert suite.definition.metrics[:3] == ("recall@1", "recall@3[gold=chunks]", "mrr")
+    assert [each.name for each in suite.metrics("offline")] == list(suite.definition.metrics)
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("repeats: 0", r"suite\.yaml:9: key 'repeats'"),
+        ("repeats: 101", r"key 'repeats'"),
+        ("tier: judged", r"none of the metrics asks a judge"),
+        ("tier: slow", r"key 'tier'"),
+        ("slices: {x: {}}", r"exactly one of tag, tags and key"),
+        ("slices: {x: {tag: a, key: b}}", r"exactly one of tag, tags and key"),
+        ("slices: {x: {tags: [a]}}", r"key 'slices\.x\.tags'"),
+        ("slices: {x: {colour: a}}", r"unknown key 'slices\.x\.colour'"),
+        ("slices: {'a b': {tag: a}}", r"key 'slices\.a b"),
+        ("targets: docs", r"key 'targets'"),
+    ],
+)
+def test_a_wrong_new_key_is_named_by_its_line(write_suite: WriteSuite, extra: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_suite(write_suite(yaml=f"{SUITE_YAML}{extra}\n"), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("recall@0", r"suite\.yaml:6: key 'metrics\.0': recall: k: Input should be greater than or equal to 1"),
+        ("{metric: recall}", r"recall needs k"),
+        ("{metric: recall, k: 5, beta: 2}", r"recall has no parameter 'beta'; it has k, gold"),
+        ("{metric: mrr, gold: lines}", r"'pages' or 'chunks'"),
+        ("{k: 5}", r"a mapping with the key 'metric'"),
+        ("5", r"a metric is a name"),
+        ("mrr", r"metrics: mrr is given twice"),
+        ("{metric: mrr}", r"metrics: mrr is given twice"),
+    ],
+)
+def test_a_wrong_metric_is_named_by_its_line(write_suite: WriteSuite, metric: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_suite(write_suite(yaml=SUITE_YAML.replace("recall@1", metric)), "tiny")
+
+
+def test_slices_come_from_tags_and_keys(write_suite: WriteSuite) -> None:
+    cases = [changed(tags=["far"], slices={"lang": "de"}), {**CASES[1], "tags": ["far", "near"]}, *CASES[2:]]
+    suite = load_suite(write_suite(yaml=SLICED, cases=cases), "tiny")
+    assert suite.slices_of(suite.cases[0]) == {"near": "no", "kind": "far", "lang": "de", "half": "dev"}
+    assert suite.slices_of(suite.cases[1]) == {"near": "yes", "kind": "near", "half": "test"}
+    assert suite.slices_of(suite.cases[2]) == {"near": "no", "kind": "other", "half": "dev"}
+    assert describe_suite(suite.folder.parents[2], "tiny")["slices"] == {
+        "near": {"no": 3, "yes": 1},
+        "kind": {"far": 1, "near": 1, "other": 2},
+        "lang": {"de": 1, "other": 3},
+        "half": {"dev": 2, "test": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("cases", "expected"),
+    [
+        ([changed(slices={"tone": "x"})], r"cases\.jsonl:1: key 'slices': 'tone' is no slice of the suite"),
+        ([changed(slices={"half": "dev"})], r"'half' is no slice of the suite that is read from a key"),
+        ([changed(slices={"lang": ""})], r"cases\.jsonl:1: key 'slices\.lang'"),
+        ([changed(pair="p"), *CASES[1:]], r"cases\.jsonl:1: the pair 'p' has no second case"),
+        ([changed(pair="p"), {**CASES[2], "pair": "p"}], r"cases\.jsonl:2: the cases of the pair 'p' differ"),
+        ([changed(canaries=[" "])], r"cases\.jsonl:1: key 'canaries\.0'"),
+        ([changed(tool_calls=[{"name": "x", "argument": {}}])], r"unknown key 'tool_calls\.0\.argument'"),
+        ([changed(pages=[], chunks=[])], r"needs a reference and at least one page or chunk"),
+        ([changed(chunks=["c", "c"])], r"a gold chunk is given twice"),
+        ([{**CASES[2], "chunks": ["c"]}], r"neither reference nor pages nor chunks"),
+        ([changed(pages=["api.md\0"])], r"the gold page 'api\.md\\x00' is not in"),
+        ([changed(pages=["x" * 5000])], r"the gold page 'x+' is not in"),
+    ],
+)
+def test_a_wrong_new_key_of_a_case_is_named_by_its_line(write_suite: WriteSuite, cases: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_suite(write_suite(yaml=SLICED, cases=cases), "tiny")
+
+
+def test_a_case_may_have_gold_chunks_alone_and_belongs_to_the_cluster_of_its_first_gold(
+    write_suite: WriteSuite,
+) -> None:
+    cases = [changed(pages=[], chunks=["c1", "c2"]), *CASES[1:]]
+    suite = load_suite(write_suite(cases=cases), "tiny")
+    assert [case.cluster for case in suite.cases] == ["c1", "api.md", "moon", "price"]
+
+
+def test_gold_that_the_snapshot_does_not_have_is_named_by_its_line(write_suite: WriteSuite) -> None:
+    suite = load_suite(write_suite(cases=[changed(chunks=["c1"]), *CASES[1:]]), "tiny")
+    check_gold(suite, suite.cases, {"api.md": ["c1"]}, "f" * 64)
+    with pytest.raises(UserError, match=r"cases\.jsonl:1: the gold chunk 'c1' is not in .* release ffffffffffff\."):
+        check_gold(suite, suite.cases, {"api.md": ["c2"]}, "f" * 64)
+    with pytest.raises(UserError, match=r"cases\.jsonl:2: the gold page 'api\.md' is not in") as error:
+        check_gold(suite, suite.cases, {"faq.md": ["c1"]}, "f" * 64)
+    assert "cases.jsonl:1: the gold page" in str(error.value)
+
+
+def test_a_suite_without_readme_or_license_works_and_is_warned_about(write_suite: WriteSuite) -> None:
+    suite = load_suite(write_suite(yaml=SUITE_YAML.replace("license: Apache-2.0\n", "")), "tiny")
+    missing, license_line = suite_warnings(suite)
+    assert "README.md: is missing" in missing
+    assert "no license" in license_line
+    (suite.folder / "README.md").write_text("By hand.\n")
+    assert len(suite_warnings(suite)) == 1
+
+
+def test_the_hash_follows_the_rubrics_and_not_the_readme(write_suite: WriteSuite) -> None:
+    project = write_suite()
+    before = load_suite(project, "tiny")
+    (before.folder / "README.md").write_text("By hand.\n")
+    assert load_suite(project, "tiny").hash == before.hash
+    (before.folder / "rubrics").mkdir()
+    (before.folder / "rubrics" / "tone.md").write_text("Be kind.\n")
+    assert load_suite(project, "tiny").hash != before.hash

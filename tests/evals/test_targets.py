@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evals.metrics import METRICS
+from evals.metrics.catalogue import standard_metrics
 from evals.targets import TRAFFIC, TargetRow, known_metrics, measure_targets, read_targets, target_lines, unmeasured
 from lockgate.scope import Scope, ScopeFile, check_scope
 from lockgate.store.database import Database, open_database
@@ -69,7 +69,7 @@ def only(rows: list[TargetRow]) -> TargetRow:
 def test_every_kind_of_target_has_metrics_and_quality_has_those_of_suites() -> None:
     known = known_metrics()
     assert set(known) == {"quality", "latency", "cost", "business"}
-    assert set(known["quality"]) == set(METRICS)
+    assert set(known["quality"]) == set(standard_metrics())
     for kind, metrics in known.items():
         for metric in metrics:
             scope = scope_of({"kind": kind, "metric": metric, "at_least": 0.5})

@@ -1,0 +1,1 @@
+"""Metrics: small functions over one outcome, each with a declared scale, direction and source."""
