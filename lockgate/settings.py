@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lockgate.errors import UserError
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
     openai_base_url: str = Field(default="", validation_alias="OPENAI_BASE_URL")
     openai_api_key: str = Field(default="", validation_alias="OPENAI_API_KEY")
 
+    judge_base_url: str = Field(default="", description="An OpenAI-compatible server whose model judges answers.")
+    judge_api_key: SecretStr = Field(default=SecretStr(""), description="Its key.")
+    judge_model: str = Field(default="", max_length=200, description="The judge, as its server calls it.")
+    judge_concurrency: int = Field(default=8, ge=1, le=256, description="Judge calls under way at once.")
+
     @field_validator("host")
     @classmethod
     def _loopback_only(cls, value: str) -> str:
@@ -53,7 +59,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("openai_base_url")
+    @field_validator("openai_base_url", "judge_base_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         if value:
@@ -64,6 +70,14 @@ class Settings(BaseSettings):
                 named = False
             if not named:
                 raise ValueError("must be an address such as http://localhost:8001/v1")
+        return value
+
+    @field_validator("judge_base_url")
+    @classmethod
+    def _no_credentials(cls, value: str) -> str:
+        # The address is written into evidence; a password in it would be too.
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a user or password: give the key as LOCKGATE_JUDGE_API_KEY")
         return value
 
     @cached_property
@@ -107,7 +121,16 @@ def load_settings(**overrides: object) -> Settings:
         for item in error.errors():
             name = str(item["loc"][0]) if item["loc"] else "settings"
             variable = name if name.isupper() else f"LOCKGATE_{name.upper()}"
-            lines.append(f"{variable}={item.get('input')!r}: {item['msg'].removeprefix('Value error, ')}")
+            lines.append(
+                f"{variable}={_shown(variable, item.get('input'))}: {item['msg'].removeprefix('Value error, ')}"
+            )
         raise UserError(
             "Settings are not valid: " + "; ".join(lines) + ".", hint="See docs/configuration.md."
         ) from error
+
+
+def _shown(variable: str, value: object) -> str:
+    """``value`` for a message: no key, and no user or password of an address."""
+    if variable.endswith("_KEY"):
+        return "***"
+    return re.sub(r"//[^/\s]*@", "//***@", repr(value))
