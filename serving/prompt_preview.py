@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from lockgate.errors import LockgateError, UserError
-from lockgate.release import PromptRole
+from lockgate.types import AskRequest, Finished, Message
+from serving.failures import INTERNAL_MESSAGE
 
 if TYPE_CHECKING:
     from chains.definition import ChainDefinition
     from evals.case import Case
     from lockgate.ports import Asker
+    from lockgate.release import PromptRole
     from prompts.branch import Edit
     from serving.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 CASES = 3
 SECONDS = 60.0
@@ -96,12 +103,28 @@ async def preview(found: Preview, *, seconds: float = SECONDS) -> AsyncGenerator
 
 
 async def _output(asker: Asker, case: Case, seconds: float) -> Output:
-    from evals.asking import ask_case
-
-    made = await ask_case(case, asker, timeout=seconds, mode="generative")
-    if made.value is None:
-        return Output("", problem=made.error)
-    return Output(made.value.text, made.value.abstained)
+    """Without chance, as an eval is asked, but without its waiting for a model server: a person looks on here."""
+    request = AskRequest(
+        question=case.question,
+        history=tuple(Message(turn.role, turn.content) for turn in case.history),
+        origin="eval",
+        mode="generative",
+        temperature=0.0,
+        seed=0,
+    )
+    try:
+        async with asyncio.timeout(seconds), aclosing(cast("Any", asker.ask(request))) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return Output(event.answer.text, event.answer.abstained)
+    except TimeoutError:
+        return Output("", problem=f"It took longer than {seconds:g} s.")
+    except LockgateError as error:
+        return Output("", problem=str(error))
+    except Exception:
+        log.exception("A preview could not ask the case %s.", case.id)
+        return Output("", problem=INTERNAL_MESSAGE)
+    return Output("", problem="The answer did not end.")
 
 
 def _chain_of(bench: Workbench, name: str) -> tuple[ChainDefinition, PromptRole]:

@@ -88,12 +88,12 @@ def _evidence(item: Mapping[str, Any]) -> None:
             verdict = str(item.get("verdict") or "")
             words(f"Evidence: {item.get('kind', 'unknown')} ", tag="span")
             if verdict:
-                tag(marked(verdict), MOODS.get(verdict, ""))
+                tag(verdict, MOODS.get(verdict, ""))
         if isinstance(rules, list) and all(isinstance(rule, Mapping) for rule in rules):
             for rule in rules:
                 with box("lg-line-of"):
                     verdict = str(rule.get("verdict", ""))
-                    tag(marked(verdict), MOODS.get(verdict, ""))
+                    tag(verdict, MOODS.get(verdict, ""))
                     words(marked(f"{rule.get('rule', '')}: {rule.get('reason', '')}"), "lg-grow", "span")
             gate = str(item.get("gate") or "")
             if gate:

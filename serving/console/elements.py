@@ -67,7 +67,7 @@ def release_link(release: str) -> None:
 
 def tag(text: str, mood: str = "") -> None:
     """A small label; ``mood`` is is-good, is-warn, is-bad or nothing."""
-    words(text, f"lg-tag {mood}".strip(), "span")
+    words(marked(text), f"lg-tag {mood}".strip(), "span")
 
 
 def forced_tag() -> None:

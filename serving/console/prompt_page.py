@@ -108,7 +108,7 @@ def _version(name: str, version: Version, older: Version | None) -> None:
                     release_link(pin.release)
                     for use in pin.channels:
                         now = "now" if use.is_current else "before"
-                        tag(marked(f"{use.channel} of {use.chain} {now}"), "is-good" if use.is_current else "")
+                        tag(f"{use.channel} of {use.chain} {now}", "is-good" if use.is_current else "")
                 if len(version.pins) > PINS:
                     words(f"and {len(version.pins) - PINS} more", tag="span")
 

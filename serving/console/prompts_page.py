@@ -44,7 +44,7 @@ def show_hash(digest: str) -> None:
 def show_use(use: Use) -> None:
     """Where the text as it is on disk answers now."""
     for one in use.channels:
-        tag(marked(f"{one.channel} of {one.chain}"), "is-good")
+        tag(f"{one.channel} of {one.chain}", "is-good")
     count = len(use.releases)
     if count:
         tag(f"in {count} release{'' if count == 1 else 's'}")

@@ -58,7 +58,7 @@ def _build(found: ReleaseFacts, others: Sequence[ReleaseRow]) -> None:
     title(f"Release {manifest.id[:SHORT]}")
     with box("lg-line-of"):
         for channel in found.channels:
-            tag(marked(channel), "is-bad" if channel.endswith("(forced)") else "is-good")
+            tag(channel, "is-bad" if channel.endswith("(forced)") else "is-good")
         if not found.channels:
             tag("no channel points at it")
     if not found.check.ok:

@@ -152,7 +152,7 @@ def _release(row: ReleaseRow) -> None:
             release_link(record.id)
             words(marked(record.chain), "lg-strong", "span")
             for channel in row.channels:
-                tag(marked(channel), "is-bad" if channel.endswith("(forced)") else "is-good")
+                tag(channel, "is-bad" if channel.endswith("(forced)") else "is-good")
         built = f"built {moment(record.created_at)} by {said.get('builder') or 'unknown'}"
         source = f"commit {commit[:SHORT]}" if commit else "no commit"
         with box("lg-line-of lg-note"):

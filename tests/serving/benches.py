@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains.assembly import SharedModels
@@ -14,7 +14,7 @@ from lockgate.git import run_git
 from lockgate.store.channels import Move, Rollout, get_channel, move_channel
 from lockgate.store.database import open_database
 from serving.workbench import Workbench
-from tests.chains.model_server import ModelServer, run_model_server
+from tests.chains.model_server import ModelServer, free_port, run_model_server
 from tests.chains.projects import PAGES, Project, make_project
 from tests.ingestion.fakes import WordEmbedder, handle
 
@@ -87,6 +87,12 @@ class Bench:
                 rollout=rollout,
             ),
         )
+
+    def without_server(self) -> Workbench:
+        """The same project, whose model server is gone."""
+        gone = f"http://127.0.0.1:{free_port()}/v1"
+        settings = self.project.settings.model_copy(update={"openai_base_url": gone})
+        return replace(self.workbench, settings=settings, models=SharedModels(settings))
 
     def git(self, *arguments: str) -> str:
         return run_git(self.folder, *arguments)

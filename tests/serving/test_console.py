@@ -4,54 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from lockgate.errors import PolicyRefused, Unavailable
 from lockgate.types import Answer, Message
-from serving.api import create_app
 from serving.console.state import describe
 from serving.ports import Readiness
-from tests.serving.fakes import ANSWER, CITATION, FakeAsker, FakeBackend, run_server, wait_for
-
-CHROMIUM = Path("/usr/bin/chromium")
-SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+from tests.serving.fakes import ANSWER, CITATION, FakeAsker, FakeBackend, wait_for
 
 browser_test = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[str, FakeBackend]]:
-    """NiceGUI keeps one console a process: every test of this module uses this one, over a backend made new."""
-    backend = FakeBackend()
-    with run_server(create_app(backend, console=True)) as address:
-        yield address, backend
-
-
-@pytest.fixture
-def console(served: tuple[str, FakeBackend]) -> tuple[str, FakeBackend]:
-    address, backend = served
-    fresh = FakeBackend()
-    for field in dataclasses.fields(fresh):
-        setattr(backend, field.name, getattr(fresh, field.name))
-    return address, backend
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("apt-get install chromium")
-    with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=str(CHROMIUM), args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
