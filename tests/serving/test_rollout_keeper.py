@@ -190,7 +190,7 @@ def test_a_database_that_is_away_is_said_once_and_watched_again_later(
             connection.exec_driver_sql("ALTER TABLE traces RENAME TO hidden")
         with caplog.at_level(logging.WARNING):
             assert [keeper.check(record) for _ in range(3)] == [record] * 3
-        assert len(caplog.records) == 1
+        assert [each.name for each in caplog.records].count("serving.rollout_keeper") == 1
         with db.session() as session:
             session.connection().exec_driver_sql("ALTER TABLE hidden RENAME TO traces")
         assert keeper.check(record).rollout is None
