@@ -223,6 +223,44 @@ class EvalRun(Base):
     details: Mapped[JsonObject] = mapped_column("metadata")
 
 
+class EvalPlan(Base):
+    """A run that has begun and not finished: what it set out to do. It goes when its EvalRun is written."""
+
+    __tablename__ = "eval_plans"
+    __table_args__ = (Index(None, "started_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    suite: Mapped[str]
+    suite_hash: Mapped[str]
+    release: Mapped[str]
+    plan: Mapped[JsonObject]
+    started_at: Mapped[datetime]
+
+
+class EvalRow(Base):
+    """One case, asked and scored, of a run that has not finished."""
+
+    __tablename__ = "eval_rows"
+
+    run: Mapped[str] = mapped_column(ForeignKey("eval_plans.id", ondelete="CASCADE"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    repeat: Mapped[int] = mapped_column(Integer, primary_key=True)
+    body: Mapped[JsonObject]
+    created_at: Mapped[datetime]
+
+
+class ModelCall(Base):
+    """What a model said, by the hash of everything that it was asked with."""
+
+    __tablename__ = "model_calls"
+    __table_args__ = (Index(None, "kind"), Index(None, "created_at"))
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    value: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class Release(Base):
     """A release that was built or imported here; its manifest is the object of the same name."""
 
