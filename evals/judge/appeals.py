@@ -43,13 +43,13 @@ _EXPRESSIONS: tuple[str, ...] = (
     r" (?:(?:score|rating|grade|mark|level|verdict)s? (?:of |as )?)?(?:an? )?(?:<top>|<good>\b)",
     r"\b(?:score|rate|grade|judge|mark|label|classify|evaluate|treat|consider|accept|deem|regard|count)"
     r"(?: it| this| that| these| the| my| whole| entire| above| following| <answer>| every| all| all of| each"
-    r"| each of){1,6}(?: to be| as| with| at| is| are|:)?(?: an?)?"
+    r"| each of){1,6}(?: to be| as| with| at| is| are)?(?: an?)?"
     r"(?: fully| entirely| completely| totally| being)? ?(?:<top>|<good>\b)",
     r"(?:^|[.!?,;:\n] ?|\b(?:and|then|must|should|please|always|just|simply|only|to) )(?:score|rate|grade)"
     r" ?[:=]? ?(?:1\.0+|1|5|10|100)(?: ?/ ?\d+)?(?=\s*(?:$|[.!,;\n]))",
     r"\b(?:return|output|respond with|reply with|answer with|print|report|emit|produce|write)"
-    r" (?:an?|the|only|just|only an?|only the)? ?(?:score|rating|grade|verdict|level)s?(?: of| as|:|=)?"
-    r" ?(?:<top>|<good>\b)",
+    r" (?:an?|the|only|just|only an?|only the)? ?(?:<top>"
+    r"|(?:score|rating|grade|verdict|level)s?(?: of| as|:|=)? ?(?:<top>|<good>\b))",
     # Praised: "deserves full marks", "this answer is correct", "all claims are supported", "final score: 1.0".
     r"\b(?:deserves?|merits?|earns?|warrants?|is worth|should (?:get|receive|be given)"
     r"|must (?:get|receive|be given))<within>{0,40}"
@@ -91,16 +91,19 @@ _APPEALS = tuple(_compiled(expression) for expression in _EXPRESSIONS)
 # Letters of other scripts that look like Latin ones: what a person reads as "score" must not read as another word here.
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁԛɡαορνικτ", "aeopcyxijsdqgaopvikt")
 _HIDDEN = re.compile("[\U000e0000-\U000e007f\ufe00-\ufe0f\u00ad]")
-_SPACED = re.compile(r"\b(?:[a-z0-9][ ._-]){3,}[a-z0-9]\b")
+_SPACED = re.compile(r"\b(?:[^\W\d_][ ._-]){4,}[^\W\d_]\b")  # w r i t t e n  a p a r t
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def find_appeal(text: str) -> str | None:
     """The first part of ``text`` that speaks to a judge, None when there is none."""
     read = _normal(text)
-    for expression in _APPEALS:
-        if found := expression.search(read):
-            return " ".join(found[0].split())[:80]
+    if apart := _SPACED.search(read):  # nobody writes so but to hide what it says
+        return apart[0][:80]
+    for line in (read, " ".join(read.split())):  # as it stands, and as it reads without its line breaks
+        for expression in _APPEALS:
+            if found := expression.search(line):
+                return " ".join(found[0].split())[:80]
     return None
 
 
@@ -112,7 +115,7 @@ def without_appeals(text: str) -> str:
     if find_appeal(text) is None:
         return text
     kept = " ".join(part for part in _SENTENCE.split(text) if part.strip() and find_appeal(part) is None)
-    return kept if kept and find_appeal(kept) is None else "(removed: the text speaks to its judge)"
+    return kept if kept and find_appeal(kept) is None else "(removed)"
 
 
 def appeal_reason(what: str, text: str) -> str | None:
@@ -130,7 +133,6 @@ def any_appeal(texts: Sequence[str]) -> bool:
 def _normal(text: str) -> str:
     text = _HIDDEN.sub("", plain(unicodedata.normalize("NFKC", text[: MAX_JUDGED + 1])))
     text = text.casefold().translate(_LOOKALIKES)
-    text = _SPACED.sub(lambda found: re.sub(r"[ ._-]", "", found[0]), text)
     text = re.sub(r"[*_`~]+", "", text)
     text = text.replace("\u2019", "'").replace("\u2018", "'").replace("\u201c", '"').replace("\u201d", '"')
     return re.sub(r"[ \t]+", " ", text)

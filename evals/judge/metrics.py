@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,6 +32,7 @@ LEAST_COVERED = 0.4
 """Share of a text's content words that its claims must hold together: a judge that was talked into listing only what is
 harmless lists too little."""
 
+_SPACE_BEFORE = re.compile(r"[ \t]+(?=[.,;:!?])")  # where a citation marker stood
 _STEM = 5  # first letters that make two forms of a word the same here
 
 
@@ -86,7 +88,8 @@ def unfit_reason(sample: JudgedSample, needs: Sequence[Need]) -> Unscored | NotA
 def readable(sample: JudgedSample) -> JudgedSample:
     """``sample`` as a judge may read it: a document, too, may speak to the judge, and [1] is no claim."""
     passages = None if sample.passages is None else tuple(without_appeals(text) for text in sample.passages)
-    return JudgedSample(sample.question, without_citations(sample.answer).strip(), passages, sample.reference)
+    answer = _SPACE_BEFORE.sub("", without_citations(sample.answer)).strip()
+    return JudgedSample(sample.question, answer, passages, sample.reference)
 
 
 async def faithfulness(sample: JudgedSample, judge: Judge) -> Score:

@@ -24,7 +24,7 @@ from lockgate.terminal import plain
 if TYPE_CHECKING:
     import httpx
 
-ATTEMPTS = 8
+ATTEMPTS = 12
 PATIENCE = 90.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
@@ -249,6 +249,6 @@ def _said(data: bytes) -> str:
     """The server's own words, short, on one line, without anything that could drive a terminal."""
     text = data[:2000].decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError):
-        error = json.loads(data).get("error")
+        error = json.loads(data, strict=False).get("error")  # a raw control character is no reason
         text = str(error.get("message") if isinstance(error, dict) else error or text)
     return plain(" ".join(text.split()))[:200]
