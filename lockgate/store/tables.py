@@ -313,3 +313,24 @@ class ChannelMove(Base):
     evidence: Mapped[JsonList]
     rollout: Mapped[JsonObject]
     created_at: Mapped[datetime]
+
+
+class Calibration(Base):
+    """How far a judge agreed with labels; what was found lies in the object folder under ``id``, signed by ``key``."""
+
+    __tablename__ = "calibrations"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        CheckConstraint("source IN ('human', 'model', 'mixed')", name="source"),
+        Index(None, "judge", "metric", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str]
+    judge: Mapped[str]
+    metric: Mapped[str]
+    source: Mapped[str]
+    key: Mapped[str]
+    signature: Mapped[str]
+    created_at: Mapped[datetime]
