@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CASES = 3
-SECONDS = 60.0
+SECONDS = 120.0
 """How long one answer may take."""
 
 

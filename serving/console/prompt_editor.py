@@ -55,6 +55,7 @@ class _Editor:
         self._path = path
         self._checked: str | None = None  # the text that had no error
         self._work: asyncio.Task[None] | None = None
+        self._is_committing = False
 
     def build(self, *, is_unknown: bool) -> None:
         basis = self._basis
@@ -123,7 +124,7 @@ class _Editor:
         self._start(self._check_and_preview(text))
 
     def _commit(self, arguments: object) -> None:
-        if self._work is not None or not isinstance(arguments, list) or len(arguments) != 2:
+        if not isinstance(arguments, list) or len(arguments) != 2:
             return
         text, message = arguments
         if not isinstance(text, str) or text != self._checked:
@@ -131,7 +132,10 @@ class _Editor:
         elif not isinstance(message, str) or not message.strip():
             self._standing.set_text("Say first what the edit is for.")
         else:
-            self._start(self._keep(text, message.strip()[:MAX_MESSAGE]))
+            # From here on the text is no longer one to commit, so that a second click makes no second branch.
+            self._forget("Committing …")
+            self._is_committing = True
+            self._start(self._keep(text, message.strip()[:MAX_MESSAGE], self._work))
 
     # Work that may take long, one at a time
 
@@ -150,8 +154,10 @@ class _Editor:
             log.exception("The console could not work on a prompt.")
             self._fail(INTERNAL_MESSAGE, "")
         finally:
-            self._work = None
-            self._set_working(False)
+            if self._work is asyncio.current_task():
+                self._work = None
+                self._is_committing = False
+                self._set_working(False)
 
     async def _check_and_preview(self, text: str) -> None:
         self._say("Checking …")
@@ -190,20 +196,28 @@ class _Editor:
                 samples.add(sample)
                 self._say(f"Asking case {done + 1} of {count} …" if done < count else "Done.")
 
-    async def _keep(self, text: str, message: str) -> None:
-        self._say("Committing …")
-        self._outcome.clear()
-        made, top = await asyncio.to_thread(
-            commit_prompt,
-            self._backend.workbench(),
-            self._basis.name,
-            self._path,
-            text,
-            base_hash=self._basis.hash,
-            message=message,
-        )
+    async def _keep(self, text: str, message: str, running: asyncio.Task[None] | None) -> None:
+        """``running`` is the preview, which a commit ends."""
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
         self._say("")
-        self._forget("Committed. To commit again, change the text and check it.")
+        self._outcome.clear()
+        try:
+            made, top = await asyncio.to_thread(
+                commit_prompt,
+                self._backend.workbench(),
+                self._basis.name,
+                self._path,
+                text,
+                base_hash=self._basis.hash,
+                message=message,
+            )
+        except LockgateError:
+            self._checked = text
+            self._allow("It was not committed.", disabled=False)
+            raise
+        self._allow("Committed. To commit again, check the text again.", disabled=True)
         if self._outcome.is_deleted:
             return
         with self._outcome:
@@ -211,7 +225,8 @@ class _Editor:
             ui.run_javascript("lockgate.kept()")
 
     def _stop(self) -> None:
-        if self._work is not None:
+        # A commit takes a moment, and whether it was made must be told.
+        if self._work is not None and not self._is_committing:
             self._work.cancel()
 
     # What is shown

@@ -272,6 +272,23 @@ def test_a_model_that_never_ends_can_be_stopped_and_the_page_lives_on(
     page.get_by_text("Stopped.").wait_for()
 
 
+def test_a_commit_need_not_wait_for_the_preview_and_two_clicks_make_one_branch(
+    page: Page, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.begin_git()
+    endless = FakeAsker(endless=True, delay=0.02)
+    monkeypatch.setattr("serving.console.prompt_editor.prepare_preview", lambda _bench, _edit: preview_of(endless))
+    open_editor(page)
+    check(page, EDITED)
+    page.get_by_text("Asking case 1 of 1").wait_for()
+    page.fill("#lg-message", "Now")
+    page.get_by_role("button", name="Commit to a branch").dblclick()
+    page.get_by_role("heading", name="Committed").wait_for()
+    assert wait_for(lambda: endless.closed == 1)
+    assert len(bench.git("for-each-ref", "--format=%(refname)", "refs/heads/lockgate").split()) == 1
+    expect(page.get_by_role("button", name="Check and preview")).to_be_visible()
+
+
 def test_a_model_server_that_is_gone_is_told_in_each_case(
     page: Page, bench: Bench, console: tuple[str, FakeBackend]
 ) -> None:
