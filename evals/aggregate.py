@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from evals.case import Outcome
 from evals.intervals import Interval, bootstrap_balanced, bootstrap_mean, wilson
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score, Unscored
+from evals.row import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Aggregate:
     not_applicable: int
     scale: tuple[float, float]
     direction: str
+    binary: bool
 
 
 def aggregate(metric: Metric, cases: Sequence[ScoredCase]) -> Aggregate:
@@ -66,7 +68,79 @@ def aggregate(metric: Metric, cases: Sequence[ScoredCase]) -> Aggregate:
         not_applicable=sum(isinstance(case.score, NotApplicable) for case in cases),
         scale=metric.scale,
         direction=metric.direction,
+        binary=metric.binary,
     )
+
+
+def scored_cases(metric: Metric, rows: Iterable[Row]) -> list[ScoredCase]:
+    """One score a case, in the order of the rows: the mean of its repeats.
+
+    A case with a repeat that is unscored is unscored: half of it would be a guess at the whole.
+    """
+    cases: dict[str, list[tuple[bool, Score]]] = {}
+    for row in rows:
+        cases.setdefault(row.case, []).append((row.answerable, row.score(metric)))
+    return [ScoredCase(repeats[0][0], _of_repeats([score for _, score in repeats])) for repeats in cases.values()]
+
+
+def aggregate_rows(metrics: Sequence[Metric], rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Every metric over rows."""
+    return {metric.name: asdict(aggregate(metric, scored_cases(metric, rows))) for metric in metrics}
+
+
+def aggregate_slices(metrics: Sequence[Metric], rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each slice and each of its values, every metric over the rows that have it."""
+    parts: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        for name, value in row.slices.items():
+            parts.setdefault(name, {}).setdefault(value, []).append(row)
+    return {
+        name: {value: aggregate_rows(metrics, values[value]) for value in sorted(values)}
+        for name, values in sorted(parts.items())
+    }
+
+
+def abstention_table(rows: Iterable[Row]) -> dict[str, int]:
+    """The 2x2 table of what should have been done and what was, with the rows that gave no answer beside it."""
+    table = {
+        "answerable_answered": 0,
+        "answerable_abstained": 0,
+        "unanswerable_answered": 0,
+        "unanswerable_abstained": 0,
+        "unscored": 0,
+    }
+    for row in rows:
+        if row.answer is None or row.abstained is None:
+            table["unscored"] += 1
+            continue
+        kind = "answerable" if row.answerable else "unanswerable"
+        table[f"{kind}_{'abstained' if row.abstained else 'answered'}"] += 1
+    return table
+
+
+def summarise(metrics: Sequence[Metric], rows: Sequence[Row]) -> Mapping[str, Any]:
+    """Every metric over all rows, per half and per slice, and the abstention table."""
+    by_split = {split: part for split in ("dev", "test") if (part := [row for row in rows if row.split == split])}
+    return {
+        "metrics": aggregate_rows(metrics, rows),
+        "by_split": {split: aggregate_rows(metrics, part) for split, part in by_split.items()},
+        "by_slice": aggregate_slices(metrics, rows),
+        "abstention": abstention_table(rows),
+        "abstention_by_split": {split: abstention_table(part) for split, part in by_split.items()},
+        "cases": len({row.case for row in rows}),
+        "rows": len(rows),
+        "failed": sum(bool(row.errors) for row in rows),
+    }
+
+
+def _of_repeats(scores: Sequence[Score]) -> Score:
+    if len(scores) == 1:
+        return scores[0]
+    missing = [score for score in scores if isinstance(score, Unscored)]
+    if missing:
+        return Unscored(f"{len(missing)} of {len(scores)} repeats are unscored: {missing[0].reason}")
+    numbers = [score for score in scores if isinstance(score, float)]
+    return _mean(numbers) if numbers else scores[0]
 
 
 def _value(metric: Metric, scored: Sequence[tuple[bool, float]]) -> float | None:
@@ -81,8 +155,9 @@ def _interval(metric: Metric, scored: Sequence[tuple[bool, float]]) -> Interval:
     if metric.aggregation == "balanced":
         return bootstrap_balanced(*_halves(scored))
     values = [score for _, score in scored]
-    if metric.binary:
-        return wilson(sum(score == 1.0 for score in values), len(values))
+    # The mean of several repeats is no yes or no any more.
+    if metric.binary and all(value in (0.0, 1.0) for value in values):
+        return wilson(sum(value == 1.0 for value in values), len(values))
     return bootstrap_mean(values)
 
 
@@ -92,21 +167,3 @@ def _halves(scored: Sequence[tuple[bool, float]]) -> tuple[list[float], list[flo
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-def abstention_table(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """The 2x2 table of what should have been done and what was, with the cases that gave no answer beside it."""
-    table = {
-        "answerable_answered": 0,
-        "answerable_abstained": 0,
-        "unanswerable_answered": 0,
-        "unanswerable_abstained": 0,
-        "unscored": 0,
-    }
-    for outcome in outcomes:
-        if outcome.answer is None:
-            table["unscored"] += 1
-            continue
-        kind = "answerable" if outcome.case.answerable else "unanswerable"
-        table[f"{kind}_{'abstained' if outcome.answer.abstained else 'answered'}"] += 1
-    return table

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lockgate.settings import Settings, settings_of
+from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ def list_command(ctx: typer.Context, as_json: JsonOption = False) -> None:
                 f"{suite['unanswerable']} unanswerable ({suite['dev']} dev, {suite['test']} test)  "
                 f"{suite['description']}"
             )
+            for warning in suite["warnings"]:
+                typer.echo(f"  {plain(str(warning))}", err=True)
 
 
 @app.command("run")
@@ -49,18 +49,36 @@ def run_command(
     ctx: typer.Context,
     suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a folder in evals/suites/.")],
     *,
-    mode: Annotated[
-        Literal["extractive", "generative"] | None,
-        typer.Option(help="Answer mode; default: what the chain definition says."),
-    ] = None,
     release: Annotated[
         str | None, typer.Option(help="The release to measure; default: one built from the project's files.")
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Measure the release that this channel points at.")] = None,
     chain: Annotated[str | None, typer.Option(help="The chain to measure; default: LOCKGATE_CHAIN.")] = None,
-    split: Annotated[Literal["dev", "test", "all"], typer.Option(help="Which half of the cases to ask.")] = "all",
+    mode: Annotated[
+        Literal["extractive", "generative"] | None,
+        typer.Option(help="Answer mode; default: what the chain definition says."),
+    ] = None,
+    split: Annotated[
+        Literal["dev", "test", "all"] | None, typer.Option(help="Which half of the cases to ask; default: all.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N cases of the split.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Cases asked at once.")] = 2,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Ask every case N times; default: what the suite says.")
+    ] = None,
+    tier: Annotated[
+        Literal["offline", "judged"] | None,
+        typer.Option(help="offline: only metrics without a judge; judged: all. Default: what the suite says."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Questions asked at once, at the most.")] = 2,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Make every model call, whatever was said before.")
+    ] = False,
+    budget_calls: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after N model calls; --resume goes on.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped; nothing is asked twice.")
+    ] = None,
     as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json and report.html; default: <state>/evals/<run id>.")
@@ -68,35 +86,68 @@ def run_command(
 ) -> None:
     """Ask every case of a suite, print the metrics with intervals, write a JSON and an HTML report.
 
-    Exits with 1 when the suite is broken or nothing could be scored.
+    Every row is kept when it is there, so a run that was stopped can be resumed. Exits with 1 when the suite is broken,
+    nothing could be scored or the budget ended the run, and with 130 when you interrupt it.
     """
-    from chains.local import open_asker
-    from chains.target import Target
-    from evals.report import build_table, summary_lines, write_reports
-    from evals.run import run_suite
+    from evals.measuring import RunRequest, RunStopped, measure
+
+    settings = settings_of(ctx.obj)
+    request = RunRequest(
+        suite=suite_name,
+        release=release,
+        channel=channel,
+        chain=chain,
+        mode=mode,
+        split=split,
+        limit=limit,
+        repeats=repeats,
+        tier=tier,
+        concurrency=concurrency,
+        fresh=no_cache,
+        budget=budget_calls,
+        resume=resume,
+    )
+    try:
+        with progress_bars() as progress:
+            run = measure(settings, request, progress=progress, say=_say)
+    except RunStopped as error:
+        _say(str(error))
+        raise typer.Exit(130 if error.interrupted else 1) from None
+    _show(run, out or settings.state_dir / "evals" / run.id, as_json=as_json)
+
+
+@app.command("score")
+def score_command(
+    ctx: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|FILE", help="The id of a run, or a JSONL file of cases with their answers.")
+    ],
+    suite_name: Annotated[str, typer.Option("--suite", metavar="SUITE", help="Whose cases and metrics to score by.")],
+    *,
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.json and report.html; default: none are written.")
+    ] = None,
+) -> None:
+    """Score answers that are stored already by the suite's metrics that ask no judge. Asks nothing and keeps nothing.
+
+    Exits with 1 when nothing could be scored.
+    """
+    from evals.score_source import score_source
     from evals.suite import load_suite
 
     settings = settings_of(ctx.obj)
     suite = load_suite(settings.project_dir, suite_name)
-    facts = _measured_release(settings, release, channel, chain)
-    target = Target(release=facts["release"])
-    with open_asker(settings, target, command="lockgate evals run") as asker, progress_bars() as progress:
-        run = asyncio.run(
-            run_suite(
-                suite,
-                asker,
-                asker,
-                mode=mode,
-                split=split,
-                limit=limit,
-                concurrency=concurrency,
-                progress=progress,
-                metadata=facts,
-            )
-        )
-    folder = out or settings.state_dir / "evals" / run.id
-    json_path, html_path = write_reports(run, folder)
-    _record(settings, run)
+    with progress_bars() as progress:
+        run = score_source(settings, suite, source, progress=progress, say=_say)
+    _show(run, out, as_json=as_json)
+
+
+def _show(run: EvalRun, folder: Path | None, *, as_json: bool) -> None:
+    """Print a run and write its reports. Exits with 1 when it scored nothing."""
+    from evals.report import build_table, summary_lines, write_reports
+
+    paths = write_reports(run, folder) if folder else None
     if as_json:
         typer.echo(json_text(run.as_json()))
     else:
@@ -106,57 +157,12 @@ def run_command(
         console.print(build_table(run))
         for line in summary_lines(run):
             console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
-    typer.echo(f"Reports: {json_path} and {html_path}", err=True)
+    if paths:
+        typer.echo(f"Reports: {paths[0]} and {paths[1]}", err=True)
     if not run.scored_anything:
         typer.echo(f"Nothing could be scored: all {len(run.rows)} cases failed.", err=True)
         raise typer.Exit(1)
 
 
-def _measured_release(
-    settings: Settings, release: str | None, channel: str | None, chain: str | None
-) -> dict[str, str]:
-    """Which release a run measures, and what of it the run is kept by. Raises UserError, NotFound."""
-    from chains.release import build_from_project
-    from chains.release_commands import release_named
-    from lockgate.errors import UserError
-    from lockgate.store.database import open_database
-    from lockgate.store.releases import open_releases
-
-    if release and (channel or chain):
-        raise UserError("--release knows its own chain: leave out --channel and --chain.")
-    if not release and not channel:
-        release = build_from_project(settings, chain or settings.chain).id
-    with open_database(settings.database) as db:
-        name = release_named(settings, db, release or f"{chain or settings.chain}@{channel}")
-        manifest = open_releases(settings, db).manifest(name)
-    typer.echo(f"Measuring release {name[:12]} of chain {manifest.name}.", err=True)
-    return {"chain": manifest.name, "model": manifest.model.name, "release": name, "lockgate": version("lockgate")}
-
-
-def _record(settings: Settings, run: EvalRun) -> None:
-    """Keep the run in the store: ``auto`` reads the newest complete run of each mode from there."""
-    from lockgate.store.database import open_database
-    from lockgate.store.eval_runs import EvalRunRecord, write_eval_run
-    from lockgate.store.objects import ObjectStore
-
-    definition, snapshots = run.suite.definition, run.snapshots
-    rows = [row.as_json() for row in run.rows]
-    record = EvalRunRecord(
-        id=run.id,
-        suite=definition.name,
-        suite_version=str(definition.version),
-        suite_hash=run.suite.hash,
-        chain=str(run.metadata["chain"]),
-        mode=run.mode,
-        # Quoting needs no chat model, so an extractive run stands for every one of them.
-        model="" if run.mode == "extractive" else str(run.metadata["model"]),
-        release=str(run.metadata["release"]),
-        snapshot=snapshots[0] if len(snapshots) == 1 else ",".join(snapshots),
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        aggregates=run.aggregates,
-        rows_hash=ObjectStore(settings.state_dir / "objects").put(json.dumps(rows, ensure_ascii=False).encode()),
-        metadata={**run.metadata, "split": run.split, "limit": run.limit},
-    )
-    with open_database(settings.database) as db:
-        write_eval_run(db, record)
+def _say(line: str) -> None:
+    typer.echo(plain(line), err=True)

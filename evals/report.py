@@ -40,7 +40,7 @@ def build_table(run: EvalRun) -> Table:
     """One line a metric: value, interval, n, unscored, and the value on each split when there are several."""
     from rich.table import Table
 
-    table = Table(title=f"{run.suite.name} v{run.suite.definition.version}, {run.mode}, {len(run.rows)} cases")
+    table = Table(title=f"{run.suite.name} v{run.suite.definition.version}, {run.mode}, {_asked(run)}")
     for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("n", justify="right")
@@ -74,11 +74,17 @@ def summary_lines(run: EvalRun) -> Iterator[str]:
         yield f"Answer score (mean token F1 over answerable cases, abstentions and errors as 0): {score:.3f}"
     failed = [row for row in run.rows if row.errors]
     if failed:
-        yield f"{len(failed)} of {len(run.rows)} cases failed and are unscored:"
-        yield from (f"  {row.outcome.case.id}: {'; '.join(row.errors)}" for row in failed[:10])
+        what = "cases" if run.repeats == 1 else "rows"
+        yield f"{len(failed)} of {len(run.rows)} {what} failed and are unscored:"
+        yield from (f"  {row.case}: {'; '.join(row.errors)}" for row in failed[:10])
         if len(failed) > 10:
             yield f"  and {len(failed) - 10} more; see the report."
     if len(run.snapshots) > 1:
         yield f"The index changed during the run (snapshots {', '.join(run.snapshots)}): run it again."
-    if any(row.retrieval and row.retrieval.kind == "bm25" for row in run.rows):
+    if any(row.searched == "bm25" for row in run.rows):
         yield "Some questions were searched in a BM25-only snapshot: the index was still being built."
+
+
+def _asked(run: EvalRun) -> str:
+    cases = run.aggregates["cases"]
+    return f"{cases} cases" if run.repeats == 1 else f"{cases} cases, {run.repeats} times each"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from evals.asking import CaseRow
+from evals.row import Row
 from evals.run import EvalRun
 
 _STYLE = """
@@ -139,27 +139,27 @@ def _cases(run: EvalRun) -> str:
     return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _case(row: CaseRow) -> str:
-    case, answer = row.outcome.case, row.outcome.answer
-    if answer is None:
+def _case(row: Row) -> str:
+    if row.answer is None:
         shown, cited = f'<span class="bad">{escape("; ".join(row.errors))}</span>', ""
     else:
-        right = answer.abstained != case.answerable
-        mark = f'<span class="{"good" if right else "bad"}">{"abstained" if answer.abstained else "answered"}</span>\n'
-        shown = mark + escape(answer.text)
-        cited = "\n".join(_page(f"[{c.number}] {c.path}", c.path in case.pages) for c in answer.citations)
-    ranking = "\n".join(_page(page, page in case.pages) for page in (row.outcome.pages or ())[:5])
-    lines = "".join(
-        f"{escape(name)} {value:.2f}\n" if isinstance(value, float) else f"{escape(name)} -\n"
-        for name, value in row.scores.items()
-    )
-    scores = f"<details><summary>scores</summary>{lines}</details>"
-    history = "".join(f"{turn.role}: {turn.content}\n" for turn in case.history)
-    question = f'<span class="soft">{escape(history)}</span>{escape(case.question)}'
-    reference = escape(case.reference) if case.answerable else '<span class="soft">unanswerable</span>'
+        right = row.abstained != row.answerable
+        mark = f'<span class="{"good" if right else "bad"}">{"abstained" if row.abstained else "answered"}</span>\n'
+        shown = mark + escape(row.answer)
+        cited = "\n".join(
+            _page(f"[{each['number']}] {each['path']}", each["path"] in row.pages) for each in row.citations
+        )
+    ranking = "\n".join(_page(page, page in row.pages) for page in (row.ranking or ())[:5])
+    numbers = [f"{escape(name)} {value:.2f}\n" for name, value in row.scores.items()]
+    reasons = [f"{escape(name)}: unscored, {escape(reason)}\n" for name, reason in row.unscored.items()]
+    scores = f"<details><summary>scores</summary>{''.join(numbers + reasons)}</details>"
+    history = "".join(f"{turn['role']}: {turn['content']}\n" for turn in row.history)
+    question = f'<span class="soft">{escape(history)}</span>{escape(row.question)}'
+    reference = escape(row.reference) if row.answerable else '<span class="soft">unanswerable</span>'
     cells = (question, reference, shown, cited, ranking, scores)
     body = "".join(f'<td class="text">{cell}</td>' for cell in cells)
-    return f'<tr><td>{escape(case.id)}<br><span class="soft">{escape(case.split)}</span></td>{body}</tr>'
+    repeat = f" #{row.repeat + 1}" if row.repeat else ""
+    return f'<tr><td>{escape(row.case)}{repeat}<br><span class="soft">{escape(row.split)}</span></td>{body}</tr>'
 
 
 def _page(text: str, gold: bool) -> str:

@@ -253,7 +253,7 @@ def _is_page(corpus: Path, page: str) -> bool:
         return False
 
 
-def describe_suite(project_dir: Path, name: str) -> dict[str, object]:
+def describe_suite(project_dir: Path, name: str) -> dict[str, Any]:
     """One line of ``lockgate evals list``; a broken suite is listed with its error instead of hiding the others."""
     try:
         suite = load_suite(project_dir, name)

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from chains.definition import load_chain
 from chains.target import Target
-from evals import commands
 from evals.commands import app
+from evals.measured_release import MeasuredRelease, measured_release
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
@@ -51,12 +51,13 @@ def serve(monkeypatch: pytest.MonkeyPatch, asker: Opened) -> None:
         assert target == Target(release=RELEASE)
         yield asker
 
-    def measured(settings: Settings, release: str | None, channel: str | None, chain: str | None) -> dict[str, str]:
+    def measured(settings: Settings, release: str | None, channel: str | None, chain: str | None) -> MeasuredRelease:
         load_chain(settings.project_dir, chain or settings.chain)
-        return {"chain": "docs", "model": "tiny-model", "release": RELEASE, "lockgate": "0"}
+        facts = {"chain": "docs", "model": "tiny-model", "release": RELEASE, "lockgate": "0"}
+        return MeasuredRelease(facts, "extractive", {"api.md": ["c1"], "faq.md": ["c2"]}, 3, 1000, 100)
 
     monkeypatch.setattr("chains.local.open_asker", open_asker)
-    monkeypatch.setattr("evals.commands._measured_release", measured)
+    monkeypatch.setattr("evals.measuring.measured_release", measured)
 
 
 def run(*arguments: str) -> Any:
@@ -81,7 +82,7 @@ def test_prints_a_table_writes_reports_and_keeps_the_run(project: Path, monkeypa
     assert kept.release == RELEASE
     assert kept.aggregates["answer_score"] > 0
     rows = json.loads(ObjectStore(state / "objects").get(kept.rows_hash))
-    assert [row["id"] for row in rows] == ["port", "follow", "moon", "price"]
+    assert [row["case"] for row in rows] == ["port", "follow", "moon", "price"]
 
 
 def test_a_generative_run_is_kept_for_its_model_and_an_extractive_one_for_all(
@@ -104,7 +105,7 @@ def test_json_is_the_whole_run_on_stdout(project: Path, monkeypatch: pytest.Monk
     serve(monkeypatch, Opened(GOOD_ANSWERS))
     result = run("--json", "--split", "dev", "--out", str(tmp_path / "out"))
     data = json.loads(result.stdout)
-    assert [case["id"] for case in data["cases"]] == ["port", "moon"]
+    assert [case["case"] for case in data["cases"]] == ["port", "moon"]
     assert (tmp_path / "out" / "report.html").is_file()
 
 
@@ -160,10 +161,12 @@ def test_a_run_measures_a_release_that_is_named_or_built_now(tmp_path: Path, mon
     monkeypatch.setattr("ingestion.embedding.open_embedder", lambda _settings: handle(WordEmbedder()))
     with open_project(tmp_path) as project:
         release = project.build()
-        measured = commands._measured_release(project.settings, None, None, None)
-        assert measured["release"] == release
-        assert commands._measured_release(project.settings, release[:8], None, None) == measured
+        measured = measured_release(project.settings, None, None, None)
+        assert (measured.id, measured.chain, measured.mode) == (release, "docs", "extractive")
+        assert set(measured.pages) == {"keys.md", "ports.md"}
+        assert all(measured.pages.values())
+        assert measured_release(project.settings, release[:8], None, None) == measured
         with pytest.raises(NotFound, match="points at no release"):
-            commands._measured_release(project.settings, None, "production", None)
+            measured_release(project.settings, None, "production", None)
         with pytest.raises(UserError, match="--release knows its own chain"):
-            commands._measured_release(project.settings, release, None, "docs")
+            measured_release(project.settings, release, None, "docs")

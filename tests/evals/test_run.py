@@ -19,12 +19,12 @@ def metric(run: EvalRun, name: str) -> dict[str, Any]:
 
 
 def row(run: EvalRun, case: str) -> dict[str, Any]:
-    return next(each.as_json() for each in run.rows if each.outcome.case.id == case)
+    return next(each.as_json() for each in run.rows if each.case == case)
 
 
 async def test_scores_every_case_and_keeps_file_order(suite: Suite) -> None:
     run = await run_suite(suite, FakeAsker(GOOD_ANSWERS), FakeRetriever(GOOD_RANKINGS), mode="extractive")
-    assert [each.outcome.case.id for each in run.rows] == ["port", "follow", "moon", "price"]
+    assert [each.case for each in run.rows] == ["port", "follow", "moon", "price"]
     assert metric(run, "recall@1")["value"] == 0.5
     assert metric(run, "mrr")["value"] == pytest.approx((0.5 + 1) / 2)
     assert metric(run, "citation_precision")["value"] == 1.0

@@ -1,0 +1,64 @@
+"""Where stored answers come from: a run by its id, or a file. Scoring them asks nobody and reaches no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from evals.metrics.metric import Tools
+from evals.run import EvalRun
+from evals.run_store import stored_rows
+from evals.scoring import StoredOutcome, outcomes_of_rows, read_answers, score_stored
+from evals.suite import Suite
+from lockgate.errors import NotFound
+from lockgate.ports import Progress
+from lockgate.settings import Settings
+from lockgate.store.database import open_database
+
+
+def score_source(
+    settings: Settings, suite: Suite, source: str, *, progress: Progress, say: Callable[[str], None]
+) -> EvalRun:
+    """Score a run's rows, or a file's answers. Raises NotFound when ``source`` is neither, UserError and Corrupt."""
+    stored, checks = _stored(settings, suite, source, say)
+    tools = Tools(check_output=checks, folder=suite.folder)
+    if any("embedder" in metric.needs for metric in suite.metrics("offline")):
+        from ingestion.embedding import open_embedder
+
+        progress("embedder", 0, 0)
+        tools = replace(tools, embedder=open_embedder(settings).load())
+    return asyncio.run(score_stored(suite, stored, tools=tools, source=source, progress=progress))
+
+
+def _stored(
+    settings: Settings, suite: Suite, source: str, say: Callable[[str], None]
+) -> tuple[list[StoredOutcome], Callable[[str], list[str]] | None]:
+    path = Path(source)
+    if path.suffix == ".jsonl" or path.is_file():
+        return read_answers(path, suite), None
+    with open_database(settings.database) as db:
+        try:
+            rows = stored_rows(settings, db, source)
+        except NotFound as error:
+            raise NotFound(error.message, hint="Name a run, or a JSONL file of answers.") from None
+    stored, gone = outcomes_of_rows(rows, suite)
+    if gone:
+        say(f"{len(gone)} cases of the run are in the suite no more: {', '.join(gone[:5])}.")
+    return stored, _output_check(settings, {each.release for each in stored if each.release})
+
+
+def _output_check(settings: Settings, releases: set[str]) -> Callable[[str], list[str]] | None:
+    """The output schema of the release's answer prompt, where the release is still here."""
+    from chains.assembly import prompt_of
+    from lockgate.store.releases import open_releases
+
+    if len(releases) != 1:
+        return None
+    with open_database(settings.database) as db:
+        try:
+            schema = prompt_of(open_releases(settings, db).manifest(*releases), "answer").output_schema
+        except NotFound:
+            return None
+    return schema.text_errors if schema else None
