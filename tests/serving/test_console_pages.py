@@ -251,7 +251,9 @@ def test_a_touched_manifest_is_told_in_words_and_hides_no_other_release(page: Pa
 def test_the_prompts_page_says_where_each_is_used(page: Page, shelf: Shelf) -> None:
     page.goto("/prompts")
     rows = page.locator(".lg-rows > li")
-    answer, condense = (rows.filter(has=page.get_by_role("link", name=name, exact=True)) for name in ("answer", "condense"))
+    answer, condense = (
+        rows.filter(has=page.get_by_role("link", name=name, exact=True)) for name in ("answer", "condense")
+    )
     for piece in ("answer", "Answers from passages.", "docs-team", "prompts/library/answer.md", "staging of docs"):
         assert piece in answer.inner_text(), piece
     assert "ships with Lockgate: condense.md" in condense.inner_text()
