@@ -1,0 +1,145 @@
+"""The mean of scores, and the mean of differences between two releases over the same cases, with 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evals.statistics.clusters import ClusterSums, Floats, cluster_sums, mean_and_error
+from evals.statistics.pairs import MetricShape, Pair, Value
+from evals.statistics.student import student_quantile
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of the ``n`` scored cases; the limits are None when fewer than two clusters are scored."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    clusters: int
+    unscored: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """New minus old over the ``n`` cases that both scored, turned so that more is better; limits as in ``Mean``.
+
+    ``dropped`` counts the pairs with an unscored side: ``without_new`` of them lack the new score.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    se: float | None
+    n: int
+    clusters: int
+    dropped: int
+    without_new: int
+    method: str
+
+
+def mean_interval(values: Sequence[Value], shape: MetricShape, *, confidence: float = 0.95) -> Mean:
+    """The mean in the metric's own units, with a two-sided interval. Unscored cases are counted, not imputed."""
+    scored = [(each.cluster, each.score) for each in values if each.score is not None and _is_score(each.score, shape)]
+    missing = len(values) - len(scored)
+    if not scored:
+        return Mean(None, None, None, 0, 0, missing, "")
+    low, high = shape.scale
+    sums = cluster_sums(
+        [(cluster, (score - low) / shape.width, (score - low) / shape.width) for cluster, score in scored]
+    )
+    value = math.fsum(score for _, score in scored) / len(scored)
+    clusters = len(sums.sizes)
+    if sums.freedom <= 0:
+        return Mean(value, None, None, len(scored), clusters, missing, "")
+    limits = score_limits if shape.reached else t_limits
+    bottom, top = (float(each) for each in limits(sums.low, sums.sizes, confidence))
+    name = "Wilson, effective n" if shape.reached else "t, clustered"
+    return Mean(value, low + bottom * shape.width, low + top * shape.width, len(scored), clusters, missing, name)
+
+
+def paired_difference(pairs: Sequence[Pair], shape: MetricShape, *, confidence: float = 0.95) -> Difference:
+    """New minus old, with a two-sided interval, clustered by the pairs' clusters.
+
+    A t interval with the cluster-robust standard error. For binary metrics two pairs are added, half a one to each way
+    in which a pair can turn out: Agresti and Min, "Simple improved confidence intervals for comparing matched
+    proportions", Statistics in Medicine 24, 2005.
+    """
+    both, without_new = [], 0
+    for pair in pairs:
+        new, old = shape.oriented(pair.new), shape.oriented(pair.old)
+        without_new += new is None
+        if new is not None and old is not None:
+            both.append((pair.cluster, new - old, new - old))
+    dropped = len(pairs) - len(both)
+    if not both:
+        return Difference(None, None, None, None, 0, 0, dropped, without_new, "")
+    sums = cluster_sums(both)
+    mean, error = mean_and_error(sums.low, sums.sizes)
+    clusters, value = len(sums.sizes), float(mean)
+    if sums.freedom <= 0:
+        return Difference(value, None, None, None, len(both), clusters, dropped, without_new, "")
+    if shape.binary:
+        low, high = adjusted_limits(sums.low, sums.sizes, confidence, shape.width)
+        method = "t, clustered, Agresti-Min"
+    else:
+        low, high = t_limits(sums.low, sums.sizes, confidence)
+        method = "t, clustered"
+    limits = (max(-shape.width, float(low)), min(shape.width, float(high)))
+    return Difference(value, *limits, float(error), len(both), clusters, dropped, without_new, method)
+
+
+def t_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Limits of a mean: t standard errors to each side. Over the last axis, as all of these."""
+    mean, error = mean_and_error(sums, sizes)
+    reach = _reach(sizes, confidence)
+    return mean - reach * error, mean + reach * error
+
+
+def adjusted_limits(sums: Floats, sizes: Floats, confidence: float, width: float) -> tuple[Floats, Floats]:
+    """``t_limits`` with two imagined clusters of the usual size: half a one that gained ``width`` in every case, half a
+    one that lost it, and one that did not change."""
+    size = float((sizes**2).sum() / sizes.sum())
+    clusters, n = len(sizes) + 2, float(sizes.sum()) + 2 * size
+    mean = sums.sum(axis=-1) / n
+    squares = ((sums - mean[..., None] * sizes) ** 2).sum(axis=-1)
+    squares = squares + size**2 * ((width - mean) ** 2 / 2 + (width + mean) ** 2 / 2 + mean**2)
+    half = _reach(sizes, confidence) * np.sqrt(clusters / (clusters - 1) * squares) / n
+    return mean - half, mean + half
+
+
+def score_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Limits of the mean of scores in [0, 1]: Wilson's interval with the effective number of cases.
+
+    A mean of scores in [0, 1] varies no more than a share does, so n is divided by how much the scores and their
+    clusters vary in comparison to a share. Sources: Korn and Graubard, "Confidence intervals for proportions with
+    small expected number of positive counts estimated from survey data", Survey Methodology 24, 1998; Dean and Pagano,
+    "Evaluating confidence interval methods for binomial proportions in clustered surveys", Journal of Survey
+    Statistics and Methodology 3, 2015.
+    """
+    mean, error = mean_and_error(sums, sizes)
+    mean = np.clip(mean, 0.0, 1.0)
+    clusters = sizes.sum() ** 2 / (sizes**2).sum()
+    share = mean * (1 - mean)
+    varies = (error > 0) & (share > 0)
+    # Without any spread at 0 or 1 the clusters stand for themselves; elsewhere, all scores are the same number.
+    still = np.where(share > 0, np.inf, clusters)
+    n = np.where(varies, share / np.where(varies, error, 1.0) ** 2, still)
+    square = _reach(sizes, confidence) ** 2 / n
+    centre = (mean + square / 2) / (1 + square)
+    half = np.sqrt(square * share + square**2 / 4) / (1 + square)
+    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
+
+
+def _reach(sizes: Floats, confidence: float) -> float:
+    return student_quantile((1 + confidence) / 2, ClusterSums(sizes, sizes, sizes).freedom)
+
+
+def _is_score(score: float, shape: MetricShape) -> bool:
+    return shape.oriented(score) is not None
