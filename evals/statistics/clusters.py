@@ -77,10 +77,14 @@ def cluster_sums(ranges: Sequence[tuple[str, float, float]]) -> ClusterSums:
     where = [places.setdefault(name or f"\0{index}", len(places)) for index, (name, _, _) in enumerate(ranges)]
     index = np.asarray(where, dtype=np.intp)
     low, high = (np.asarray([each[side] for each in ranges], dtype=np.float64) for side in (1, 2))
-    count = len(places)
-    return ClusterSums(
-        np.bincount(index, low, count), np.bincount(index, high, count), np.bincount(index, None, count).astype(float)
-    )
+    ones = np.ones(len(ranges))
+    return ClusterSums(*(_summed(index, weights, len(places)) for weights in (low, high, ones)))
+
+
+def _summed(index: NDArray[np.intp], weights: Floats, count: int) -> Floats:
+    sums = np.zeros(count)
+    np.add.at(sums, index, weights)
+    return sums
 
 
 def mean_and_error(sums: Floats, sizes: Floats, imagined: Imagined | None = None) -> tuple[Floats, Floats]:
@@ -106,7 +110,7 @@ def lower_limit(sums: ClusterSums, alpha: float, imagined: Imagined) -> Floats:
         expected = mean[..., None] * sums.sizes
         gaps = np.maximum((sums.low - expected) ** 2, (sums.high - expected) ** 2)
         limits.append(mean - reach * parts.error(gaps.sum(axis=-1), mean))
-    return np.minimum(*limits)
+    return np.asarray(np.minimum(*limits))
 
 
 def upper_limit(sums: Floats, sizes: Floats, alpha: float, imagined: Imagined) -> Floats:

@@ -1,9 +1,10 @@
 """PASS, FAIL or INCONCLUSIVE: has the release dropped by less than a margin, and is it above a floor?
 
 Against another release: PASS when the lower limit of the difference is above minus the margin; else FAIL when the
-release is worse beyond doubt; else INCONCLUSIVE. Against a floor: PASS when the lower limit is at or above it, FAIL when
-the mean is below it beyond doubt. A case without a score counts as every score that it could have had, and the verdict is the worst of them all: taking a
-score away never makes a verdict better. docs/decisions/0005-decision-rule.md says why the rule is this one.
+release is worse beyond doubt; else INCONCLUSIVE. Against a floor: PASS when the lower limit is at or above it, FAIL
+when the mean is below it beyond doubt. A case without a score counts as every score that it could have had, and the
+verdict is the worst of them all: taking a score away never makes a verdict better.
+docs/decisions/0005-decision-rule.md says why the rule is this one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
 
 from evals.statistics.clusters import (
     IMAGINED,
@@ -43,8 +43,9 @@ class Decision:
     ``value`` is the mean over the ``n`` scored cases, turned so that more is better, or None without any; ``low`` and
     ``high`` are its one-sided limits at ``alpha`` with the ``missing`` cases counted at their worst. ``threshold`` is
     what the lower limit must clear: minus the margin, or the floor. ``fail_below`` is what the mean must be below for
-    FAIL: 0, or the floor; ``p_fail`` is the p-value of "it is not". ``if_scored`` is the verdict that the scored cases alone would give; ``more`` is about how many more
-    cases would decide an INCONCLUSIVE rule, None when that cannot be told.
+    FAIL: 0, or the floor; ``p_fail`` is the p-value of "it is not". ``if_scored`` is the verdict that the scored cases
+    alone would give; ``more`` is about how many more cases would decide an INCONCLUSIVE rule, None when that cannot be
+    told.
     """
 
     metric: str
@@ -265,7 +266,8 @@ def _reason(each: Decision, shape: MetricShape) -> str:
         if each.verdict == "PASS":
             return f"{each.metric}: it dropped by less than {drop:.3g}, the margin is {margin:g}; {found}."
         if each.verdict == "FAIL":
-            return f"{each.metric}: it is worse (p = {each.p_fail:.2g}), by up to {drop:.3g}, the margin is {margin:g}; {found}."
+            worse = f"it is worse (p = {each.p_fail:.2g}), by up to {drop:.3g}"
+            return f"{each.metric}: {worse}, the margin is {margin:g}; {found}."
         return f"{each.metric}: the drop may be up to {drop:.3g}, the margin is {margin:g}; {found}."
     limit, least = shape.sign * each.threshold, shape.sign * each.low
     what, side = ("floor", "at least") if shape.direction == "higher" else ("ceiling", "at most")

@@ -50,7 +50,7 @@ def mean_interval(values: Sequence[Value], shape: MetricShape, *, confidence: fl
     missing = len(values) - len(scored)
     if not scored:
         return Mean(None, None, None, 0, 0, missing, "")
-    low, high = shape.scale
+    low = shape.scale[0]
     sums = cluster_sums(
         [(cluster, (score - low) / shape.width, (score - low) / shape.width) for cluster, score in scored]
     )
