@@ -334,3 +334,19 @@ class Calibration(Base):
     key: Mapped[str]
     signature: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class Evidence(Base):
+    """A suite's signed result for one release; what was found lies in the object folder under ``id``."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (UniqueConstraint("id"), Index(None, "release", "suite", "seq"), {"sqlite_autoincrement": True})
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str]
+    release: Mapped[str]
+    suite: Mapped[str]
+    suite_version: Mapped[str]
+    suite_hash: Mapped[str]
+    run: Mapped[str]
+    created_at: Mapped[datetime]
