@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from evals.aggregate import ScoredCase, aggregate
+from evals.aggregate import ScoredCase, aggregate, aggregate_slices, scored_cases
+from evals.asking import Asked
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.score import NotApplicable, Score, Unscored
+from evals.row import Row, make_row
+from tests.evals.outcomes import answered, make_case
 
 
 def scored(*scores: Score, answerable: bool = True) -> list[ScoredCase]:
@@ -45,3 +50,43 @@ def test_the_balanced_value_does_not_exist_when_one_half_is_missing() -> None:
     result = aggregate(resolve_metric("abstention_balanced"), cases)
     assert result.value is None
     assert result.pessimistic == 0.5
+
+
+def rows(*scores: tuple[str, int, Score], **keys: Any) -> list[Row]:
+    made = []
+    for case, repeat, score in scores:
+        asked = Asked(answered("x", case=make_case(id=case)), None, "q")
+        made.append(make_row(asked, keys.get("slices", {}), {"token_f1": score, "answered_rate": score}, repeat=repeat))
+    return made
+
+
+def test_repeats_of_a_case_are_one_case() -> None:
+    metric = resolve_metric("answered_rate")
+    found = scored_cases(metric, rows(("a", 0, 1.0), ("a", 1, 0.0), ("b", 0, 1.0), ("b", 1, 1.0)))
+    assert [case.score for case in found] == [0.5, 1.0]
+    result = aggregate(metric, found)
+    assert (result.n, result.value, result.method) == (2, 0.75, "bootstrap")
+
+
+def test_a_case_with_an_unscored_repeat_is_unscored() -> None:
+    found = scored_cases(resolve_metric("token_f1"), rows(("a", 0, 1.0), ("a", 1, Unscored("gone")), ("b", 0, 1.0)))
+    assert found[0].score == Unscored("1 of 2 repeats are unscored: gone")
+    assert aggregate(resolve_metric("token_f1"), found).pessimistic == 0.5
+
+
+def test_slices_are_aggregated_on_their_own() -> None:
+    near = rows(("a", 0, 1.0), slices={"kind": "near"})
+    far = rows(("b", 0, 0.0), ("c", 0, Unscored("x")), slices={"kind": "far"})
+    found = aggregate_slices([resolve_metric("token_f1")], [*near, *far])
+    assert {
+        value: (part["token_f1"]["value"], part["token_f1"]["unscored"]) for value, part in found["kind"].items()
+    } == {
+        "far": (0.0, 1),
+        "near": (1.0, 0),
+    }
+
+
+def test_a_metric_where_lower_is_better_has_its_worst_at_the_top() -> None:
+    result = aggregate(resolve_metric("pii_leaked"), scored(0.0, Unscored("x")))
+    assert (result.value, result.pessimistic) == (0.0, 0.5)
+    assert aggregate(resolve_metric("latency_seconds"), scored(2.0, Unscored("x"))).pessimistic == 1801.0
