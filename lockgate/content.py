@@ -144,7 +144,10 @@ def _describe(item: Any, model: type[BaseModel]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a value too long to show"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
