@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from lockgate.errors import Corrupt
 from lockgate.release import canonical_json
 
 PROTOCOL = 1
@@ -26,6 +27,7 @@ class JudgeIdentity:
     host: str
     prompt_hashes: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    protocol: int = PROTOCOL
 
     @property
     def id(self) -> str:
@@ -39,12 +41,30 @@ class JudgeIdentity:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "protocol": PROTOCOL,
+            "protocol": self.protocol,
             "model": self.model,
             "host": self.host,
             "prompts": dict(self.prompt_hashes),
             "parameters": dict(self.parameters),
         }
+
+
+def identity_from(body: Mapping[str, Any]) -> JudgeIdentity:
+    """The identity that ``as_json`` wrote. Raises Corrupt for anything else."""
+    try:
+        identity = JudgeIdentity(
+            str(body["model"]),
+            str(body["host"]),
+            dict(body["prompts"]),
+            dict(body["parameters"]),
+            int(body["protocol"]),
+        )
+        known = identity.as_json() == dict(body)
+    except (KeyError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise Corrupt("This is not the identity of a judge.")
+    return identity
 
 
 def host_of(base_url: str) -> str:

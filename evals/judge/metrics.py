@@ -41,7 +41,8 @@ class JudgedMetric:
     """A metric with what a reader needs to judge its number.
 
     ``calls`` bounds the judge calls of one sample (k is the number of passages, for the estimate before a run);
-    ``prompts`` names what its scores depend on, for the calibration that gives it a vote.
+    ``prompts`` names what its scores depend on, for the calibration that gives it a vote; ``judges`` is the text that
+    would gain by talking the judge round.
     """
 
     name: str
@@ -53,6 +54,7 @@ class JudgedMetric:
     direction: Literal["higher", "lower"] = "higher"
     binary: bool = False
     calls: int = 2
+    judges: Literal["answer", "passages"] = "answer"
 
     async def score(self, sample: JudgedSample, judge: Judge) -> Score:
         """Never raises for what a judge or an answer does; BudgetSpent and cancellation go on up."""
@@ -291,6 +293,7 @@ JUDGED_METRICS: Mapping[str, JudgedMetric] = MappingProxyType(
                 ("judge-passage",),
                 ("passages", "reference"),
                 calls=5,
+                judges="passages",
             ),
             JudgedMetric(
                 "context_recall",
@@ -298,6 +301,7 @@ JUDGED_METRICS: Mapping[str, JudgedMetric] = MappingProxyType(
                 context_recall,
                 ("judge-claims", "judge-verify"),
                 ("passages", "reference"),
+                judges="passages",
             ),
             JudgedMetric(
                 "correctness",

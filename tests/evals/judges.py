@@ -78,8 +78,8 @@ def honest(purpose: str, told: str) -> Mapping[str, Any]:
         reference, first, second = texts[-3:]
         right = [reference.lower() in text.lower() for text in (first, second)]
         return {"reason": "r", "better": "tie" if right[0] == right[1] else "first" if right[0] else "second"}
-    right_words = set(texts[0].lower().strip("?").split()) & set(texts[-1].lower().strip(".").split())
-    return {"reason": "r", "level": 5 if right_words else 1}
+    asked, said = (set(re.findall(r"\w{4,}", text.lower())) for text in (texts[0], texts[-1]))
+    return {"reason": "r", "level": 5 if asked & said else 1}
 
 
 WISHES = re.compile(
