@@ -8,14 +8,18 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
+from evals.rules.definitions import AnyRule, Rule, check_together
+from evals.rules.evidence_rule import judge_evidence
+from evals.rules.reviews_rule import judge_reviews
+from evals.rules.suite_rule import judge_suite
 from evals.verdict import Finding, GateContext, GateReport, RuleResult
 from evals.verify_rule import judge_verify
 from lockgate.content import ContentModel, parse_yaml, read_text
@@ -28,21 +32,6 @@ SHIPPED = Path(__file__).parent / "gates"
 _LIKE_A_RELEASE = re.compile(r"[0-9a-f]{6,64}\Z")
 
 
-class VerifyRule(ContentModel):
-    """Everything pinned is present and matches, the index is not empty, one question is answered."""
-
-    rule: Literal["verify"]
-
-
-class EvidenceRule(ContentModel):
-    """Suites were run on the release and their results are on record."""
-
-    rule: Literal["evidence"]
-
-
-Rule = Annotated[VerifyRule | EvidenceRule, Field(discriminator="rule")]
-
-
 class GateFile(ContentModel):
     """The keys of a gate file."""
 
@@ -52,12 +41,8 @@ class GateFile(ContentModel):
 
     @field_validator("rules")
     @classmethod
-    def _once(cls, rules: tuple[VerifyRule | EvidenceRule, ...]) -> tuple[VerifyRule | EvidenceRule, ...]:
-        names = [rule.rule for rule in rules]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the rule {name!r} is given twice")
-        return rules
+    def _once(cls, rules: tuple[AnyRule, ...]) -> tuple[AnyRule, ...]:
+        return check_together(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +51,7 @@ class Gate:
 
     channel: str
     description: str
-    rules: tuple[VerifyRule | EvidenceRule, ...]
+    rules: tuple[AnyRule, ...]
     path: Path
     hash: str
 
@@ -100,37 +85,43 @@ def channels(project_dir: Path) -> list[str]:
     return [STAGING, PRODUCTION, *own]
 
 
-async def judge(gate: Gate, context: GateContext, progress: Progress | None = None) -> GateReport:
-    """Every rule's result, also after one has failed. A rule that raises is INCONCLUSIVE, with what it raised."""
-    results = [await _judge_rule(rule.rule, context, progress or _silent) for rule in gate.rules]
+async def judge(
+    gate: Gate, context: GateContext, progress: Progress | None = None, *, left_out: Collection[str] = ()
+) -> GateReport:
+    """Every rule's result, also after one has failed. A rule that raises is INCONCLUSIVE, with what it raised; so is
+    one that is ``left_out``."""
+    results = [
+        _left_out(rule) if rule.rule in left_out else await _judge_rule(rule, context, progress or _silent)
+        for rule in gate.rules
+    ]
     return GateReport(gate.channel, context.release_id, gate.hash, tuple(results), context.targets)
 
 
-async def _judge_rule(name: str, context: GateContext, progress: Progress) -> RuleResult:
+async def _judge_rule(rule: AnyRule, context: GateContext, progress: Progress) -> RuleResult:
     start = time.perf_counter()
     try:
-        found = await RULES[name](context, progress)
+        found = await RULES[rule.rule](rule, context, progress)
     except LockgateError as error:
         found = Finding("INCONCLUSIVE", error.message, error.hint)
     except Exception as error:
         found = Finding("INCONCLUSIVE", f"the rule itself broke: {type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
-    return RuleResult(name, found.verdict, found.reason, found.hint, found.details, seconds)
+    return RuleResult(rule.label, found.verdict, found.reason, found.hint, found.details, seconds, found.observed)
 
 
-async def _judge_evidence(context: GateContext, _progress: Progress) -> Finding:
-    return Finding(
-        "FAIL",
-        f"No evidence is on record for release {context.release_id[:12]}: this version does not record any.",
-        "`lockgate release promote RELEASE CHANNEL --force --reason TEXT` goes past the gate; it is written into the "
-        "channel's history and shown everywhere as forced.",
-    )
+def _left_out(rule: AnyRule) -> RuleResult:
+    return RuleResult(rule.label, "INCONCLUSIVE", "It was left out on request.", "Judge with all rules.", {}, 0.0)
 
 
-RULES: Mapping[str, Callable[[GateContext, Progress], Awaitable[Finding]]] = MappingProxyType(
-    {"verify": judge_verify, "evidence": _judge_evidence}
+RULES: Mapping[str, Callable[[Any, GateContext, Progress], Awaitable[Finding]]] = MappingProxyType(
+    {
+        "verify": lambda _rule, context, progress: judge_verify(context, progress),
+        "evidence": lambda _rule, context, progress: judge_evidence(context, progress),
+        "suite": judge_suite,
+        "reviews": lambda rule, _context, _progress: judge_reviews(rule),
+    }
 )
-"""A rule of a gate file: the function that judges it. Add a rule here and to ``Rule``."""
+"""A rule of a gate file: the function that judges it. Add a rule here and to ``Rule`` in rules/definitions.py."""
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

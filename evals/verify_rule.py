@@ -51,7 +51,8 @@ async def _ask_one(context: GateContext, progress: Progress) -> Finding:
             return Finding(
                 "PASS",
                 f"Everything pinned is here and matches; it answered {_quoted(question)}.",
-                details={"question": question, "answer": answer.text[:500], "trace_id": answer.trace_id},
+                details={"question": question},
+                observed={"answer": answer.text[:500], "trace_id": answer.trace_id},
             )
     details = {"abstained": abstained, "failed": failed}
     if failed:

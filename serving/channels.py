@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.actor import Actor
-from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.errors import NotFound, UserError
 from lockgate.store.channels import (
     Action,
     ChannelRecord,
@@ -19,7 +19,6 @@ from lockgate.store.channels import (
     history,
     move_channel,
 )
-from lockgate.types import Answer, AskRequest, Finished
 
 if TYPE_CHECKING:
     from evals.gate import Gate
@@ -224,28 +223,7 @@ def _judge(
     asker_of: AskerOf,
     progress: Progress | None,
 ) -> GateReport:
-    from chains.release import verify_release
     from evals.gate import judge
-    from evals.questions import smoke_questions
-    from evals.targets import read_targets
-    from evals.verdict import GateContext
+    from evals.gate_context import gate_context
 
-    release = manifest.id
-
-    async def ask(question: str) -> Answer:
-        request = AskRequest(question=question, origin="eval", temperature=0.0, seed=0)
-        events = asker_of(release).ask(request)
-        async for event in events:
-            if isinstance(event, Finished):
-                return event.answer
-        raise LockgateError("The chain ended without an answer.")
-
-    context = GateContext(
-        release_id=release,
-        manifest=manifest,
-        verify=lambda: verify_release(settings, db, release, deep=True),
-        ask=ask,
-        questions=smoke_questions(settings.project_dir, manifest, db),
-        targets=read_targets(db, settings.project_dir, release, mode=manifest.route.mode),
-    )
-    return asyncio.run(judge(gate, context, progress))
+    return asyncio.run(judge(gate, gate_context(settings, db, manifest, gate.channel, asker_of), progress))

@@ -16,6 +16,7 @@ from lockgate.types import Answer
 from tests.evals.conftest import make_answer
 from tests.lockgate.samples import sample_manifest
 
+NEEDS = {"suite": ", floors: {mrr: 0.5}", "reviews": ", at_least: 1"}
 VERIFY = "channel: {name}\nrules:\n  - rule: verify\n"
 
 
@@ -45,7 +46,7 @@ def report(*verdicts: Verdict, **changes: Any) -> GateReport:
 def test_staging_and_production_exist_from_the_start(tmp_path: Path) -> None:
     assert channels(tmp_path) == ["staging", "production"]
     assert [rule.rule for rule in load_gate(tmp_path, "staging").rules] == ["verify"]
-    assert [rule.rule for rule in load_gate(tmp_path, "production").rules] == ["verify", "evidence"]
+    assert [rule.rule for rule in load_gate(tmp_path, "production").rules] == ["verify", "suite"]
 
 
 def test_one_more_channel_is_one_more_gate_file(tmp_path: Path) -> None:
@@ -128,13 +129,23 @@ async def test_staging_lets_a_release_pass_that_answers(tmp_path: Path) -> None:
     assert judged.rules[0].seconds > 0
 
 
+@pytest.mark.parametrize("rule", ["evidence", "suite, floors: {mrr: 0.5}", "reviews, at_least: 3"])
+async def test_without_evidence_no_rule_lets_a_release_pass(tmp_path: Path, rule: str) -> None:
+    write(tmp_path, "canary.yaml", f"channel: canary\nrules: [{{rule: verify}}, {{rule: {rule}}}]\n")
+    judged = await judge(load_gate(tmp_path, "canary"), context())
+    assert [each.verdict for each in judged.rules] == ["PASS", "INCONCLUSIVE"]
+    with pytest.raises(Inconclusive):
+        judged.require_pass()
+
+
 async def test_production_refuses_without_evidence(tmp_path: Path) -> None:
     judged = await judge(load_gate(tmp_path, "production"), context())
-    assert [each.verdict for each in judged.rules] == ["PASS", "FAIL"]
-    with pytest.raises(GateFailed, match="No evidence is on record") as caught:
-        judged.require_pass()
-    assert "--force --reason" in caught.value.hint
-    assert "forced" in caught.value.hint
+    assert [each.verdict for each in judged.rules] == ["PASS", "INCONCLUSIVE"]
+
+
+async def test_a_rule_that_is_left_out_is_inconclusive(tmp_path: Path) -> None:
+    judged = await judge(load_gate(tmp_path, "staging"), context(), left_out=("verify",))
+    assert (judged.verdict, judged.rules[0].reason) == ("INCONCLUSIVE", "It was left out on request.")
 
 
 @pytest.mark.parametrize(
@@ -149,21 +160,62 @@ async def test_production_refuses_without_evidence(tmp_path: Path) -> None:
 async def test_a_rule_that_breaks_is_inconclusive_and_the_others_are_judged_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    async def breaks(_context: GateContext, _progress: Progress) -> Finding:
+    async def breaks(_rule: object, _context: GateContext, _progress: Progress) -> Finding:
         raise error
 
-    async def passes(_context: GateContext, _progress: Progress) -> Finding:
+    async def passes(_rule: object, _context: GateContext, _progress: Progress) -> Finding:
         return Finding("PASS", "fine")
 
-    monkeypatch.setattr(gate_module, "RULES", {"verify": breaks, "evidence": passes})
+    monkeypatch.setattr(gate_module, "RULES", {"verify": breaks, "suite": passes})
     judged = await judge(load_gate(tmp_path, "production"), context())
     assert [(each.verdict, each.reason) for each in judged.rules] == [("INCONCLUSIVE", reason), ("PASS", "fine")]
     assert judged.verdict == "INCONCLUSIVE"
 
 
+SUITE = "channel: staging\nrules:\n  - rule: suite\n    "
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("floors: {recal@5: 0.5}", "unknown metric"),
+        ("floors: {recall: 0.5}", "recall needs k"),
+        ("floors: {mrr: 80}", "mrr: 80 is outside its scale, 0 to 1"),
+        ("floors: {mrr: .nan}", "key 'rules.0.suite.floors.mrr'"),
+        ("floors: {mrr: true}", "valid number"),
+        ("floors: {'recall@5': 0.5, 'recall@05': 0.1}", "recall@5 is given twice"),
+        ("max_drop: {mrr: 0}", "mrr: 0 is no drop"),
+        ("max_drop: {mrr: 1}", "mrr: 1 is no drop"),
+        ("max_drop: {mrr: -0.1}", "is no drop"),
+        ("floors: {mrr: 0.5}\n    max_unscored: 0.03", "key 'rules.0.suite.max_unscored'"),
+        ("floors: {mrr: 0.5}\n    min_n: 1", "key 'rules.0.suite.min_n'"),
+        ("floors: {mrr: 0.5}\n    max_age_days: 0", "key 'rules.0.suite.max_age_days'"),
+        ("floors: {mrr: 0.5}\n    floor: {}", "unknown key 'rules.0.suite.floor'"),
+        ("floors: {mrr: 0.5}\n    suite: ../x", "is not the name of a suite"),
+        ("zero_tolerance: [mrr, mrr]", "a metric is given twice"),
+        ("min_n: 5", "needs floors, max_drop, slices or zero_tolerance"),
+        ("slices: {topic: {billing: {}}}", "needs floors, max_drop, slices or zero_tolerance"),
+        ("slices: {topic: {}}", "needs floors, max_drop, slices or zero_tolerance"),
+    ],
+)
+def test_a_suite_rule_that_could_let_anything_pass_is_refused(tmp_path: Path, keys: str, message: str) -> None:
+    path = write(tmp_path, "staging.yaml", SUITE + keys + "\n")
+    with pytest.raises(UserError) as caught:
+        load_gate(tmp_path, "staging")
+    assert message in caught.value.message
+    assert str(path) in caught.value.message
+
+
+def test_one_suite_has_one_rule(tmp_path: Path) -> None:
+    rules = "".join(f"  - {{rule: suite, suite: {name}, floors: {{mrr: 0.5}}}}\n" for name in ("one", "two", "one"))
+    write(tmp_path, "staging.yaml", f"channel: staging\nrules:\n{rules}")
+    with pytest.raises(UserError, match="the rule 'suite one' is given twice"):
+        load_gate(tmp_path, "staging")
+
+
 def test_every_rule_that_a_gate_file_may_name_has_a_judge(tmp_path: Path) -> None:
     for name in RULES:
-        write(tmp_path, "canary.yaml", f"channel: canary\nrules: [{{rule: {name}}}]\n")
+        write(tmp_path, "canary.yaml", f"channel: canary\nrules: [{{rule: {name}{NEEDS.get(name, '')}}}]\n")
         assert [rule.rule for rule in load_gate(tmp_path, "canary").rules] == [name]
     write(tmp_path, "canary.yaml", "channel: canary\nrules: [{rule: x}]\n")
     with pytest.raises(UserError) as caught:
@@ -233,9 +285,9 @@ async def test_the_report_as_json_holds_all_of_it(tmp_path: Path) -> None:
     gate = load_gate(tmp_path, "production")
     judged = await judge(gate, context(TargetTable((row("ranks well", 0.25, False),))))
     body = judged.as_json()
-    assert (body["channel"], body["verdict"], body["gate"]) == ("production", "FAIL", gate.hash)
+    assert (body["channel"], body["verdict"], body["gate"]) == ("production", "INCONCLUSIVE", gate.hash)
     assert body["release"] == sample_manifest().id
-    assert [each["rule"] for each in body["rules"]] == ["verify", "evidence"]
+    assert [each["rule"] for each in body["rules"]] == ["verify", "suite"]
     assert body["rules"][0]["details"]["question"] == "What is it?"
     assert body["targets"][0]["met"] is False
     assert isinstance(body["rules"][0]["seconds"], float)

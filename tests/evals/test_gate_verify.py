@@ -61,7 +61,7 @@ async def test_passes_at_the_first_answer_and_asks_no_more() -> None:
     assert found.verdict == "PASS"
     assert release.asked == ["a", "b"]
     assert found.details["question"] == "b"
-    assert found.details["trace_id"] == "trace-1"
+    assert found.observed["trace_id"] == "trace-1"
 
 
 async def test_what_is_missing_or_does_not_match_fails_and_nothing_is_asked() -> None:

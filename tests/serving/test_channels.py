@@ -13,7 +13,7 @@ import pytest
 from chains.assembly import SharedModels, assemble_chain
 from evals import gate
 from lockgate.actor import Actor
-from lockgate.errors import Conflict, Corrupt, GateFailed, LockgateError, NotFound, UserError
+from lockgate.errors import Conflict, Corrupt, GateFailed, Inconclusive, LockgateError, NotFound, UserError
 from lockgate.owner import acquire
 from lockgate.store.arms import arm_figures
 from lockgate.store.channels import ChannelRecord, Move, get_channel, history, move_channel
@@ -87,7 +87,7 @@ def test_promoting_what_is_there_already_writes_no_history(project: Project) -> 
 
 def test_production_is_never_set_without_evidence(project: Project) -> None:
     release = project.build()
-    with pytest.raises(GateFailed, match="evidence"):
+    with pytest.raises(Inconclusive, match="cannot judge"):
         move(project, release, "production")
     assert get_channel(project.db, "production", "docs").release is None
     assert history(project.db, "production", "docs") == []

@@ -1,0 +1,89 @@
+"""Whether enough was scored to judge by, and whether what must be perfect is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evals.metrics.metric import Metric
+from evals.rules.check import Check
+from evals.rules.definitions import SuiteRule
+from evals.rules.measured import CaseScore, Measured
+
+_SHOWN = 5
+
+
+def coverage_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, Metric]) -> list[Check]:
+    """For each metric: enough cases with a score, and hardly any without."""
+    checks = []
+    if new.missing:
+        shown = ", ".join(new.missing[:_SHOWN]) + (", ..." if len(new.missing) > _SHOWN else "")
+        reason = f"{len(new.missing)} of {len(new.suite.cases)} cases have no row, or not all of their rows: {shown}."
+        checks.append(Check("rows", "INCONCLUSIVE", reason, _again(new, len(new.missing))))
+    for name, metric in metrics.items():
+        due = [each for each in new.scores(metric) if each.applies]
+        scored = sum(each.number is not None for each in due)
+        checks.append(_coverage(rule, name, metric, due, new))
+        if name not in rule.zero_tolerance or name in rule.floors or name in rule.max_drop:
+            checks.append(_enough(rule, name, scored))
+    return checks
+
+
+def zero_tolerance_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, Metric]) -> list[Check]:
+    """Every case is perfect. One without a score counts as a breach: otherwise crashing would be a way out."""
+    checks = []
+    for name in rule.zero_tolerance:
+        metric = metrics[name]
+        best = metric.scale[1] if metric.direction == "higher" else metric.scale[0]
+        due = [each for each in new.scores(metric) if each.applies]
+        breached = [each.case.id for each in due if each.number is not None and each.number != best]
+        unscored = [each.case.id for each in due if each.number is None]
+        check = f"{name} zero tolerance"
+        figures = {"n": len(due), "breached": breached, "unscored": unscored}
+        if breached:
+            reason = f"{name}: {len(breached)} of {len(due)} cases are not perfect: {', '.join(breached[:_SHOWN])}."
+            checks.append(Check(check, "FAIL", reason, "See the cases in the run's report.", figures))
+        elif unscored:
+            reason = (
+                f"{name}: {len(unscored)} of {len(due)} cases have no score, which counts as a breach where nothing is "
+                f"tolerated: {', '.join(unscored[:_SHOWN])}."
+            )
+            checks.append(Check(check, "FAIL", reason, _again(new, len(unscored)), figures))
+        elif not due:
+            reason = f"{name} applies to no case of the suite."
+            checks.append(Check(check, "INCONCLUSIVE", reason, "Add cases that it applies to.", figures))
+        else:
+            checks.append(Check(check, "PASS", f"{name}: all {len(due)} cases are perfect.", figures=figures))
+    return checks
+
+
+def _coverage(rule: SuiteRule, name: str, metric: Metric, due: Sequence[CaseScore], new: Measured) -> Check:
+    check = f"{name} coverage"
+    unscored = [each for each in due if each.number is None]
+    figures = {"due": len(due), "unscored": len(unscored), "max_unscored": rule.max_unscored}
+    if not due:
+        return Check(check, "INCONCLUSIVE", f"{name} applies to no case of the suite.", "Add cases.", figures)
+    if len(unscored) <= rule.max_unscored * len(due):
+        return Check(check, "PASS", f"{name}: {len(due) - len(unscored)} of {len(due)} cases are scored.", "", figures)
+    first = unscored[0]
+    why = getattr(first.score, "reason", "")
+    reason = (
+        f"{name}: {len(unscored)} of {len(due)} cases have no score, and at most {rule.max_unscored:.1%} may lack one; "
+        f"first {first.case.id}: {why[:200]}."
+    )
+    judged = metric.tier == "judged" or "judge" in metric.needs
+    return Check(check, "INCONCLUSIVE", reason, _again(new, len(unscored), judged=judged), figures)
+
+
+def _enough(rule: SuiteRule, name: str, scored: int) -> Check:
+    check, figures = f"{name} n", {"n": scored, "min_n": rule.min_n}
+    if scored >= rule.min_n:
+        return Check(check, "PASS", f"{name}: {scored} scored cases, at least {rule.min_n} are needed.", "", figures)
+    more = rule.min_n - scored
+    reason = f"{name}: {scored} scored cases are too few, {rule.min_n} are needed."
+    return Check(check, "INCONCLUSIVE", reason, f"{more} more case{'s' if more > 1 else ''}.", figures)
+
+
+def _again(new: Measured, count: int, *, judged: bool = False) -> str:
+    body = new.evidence.body
+    what = f"{'Re-judge' if judged else 'Score'} {count} row{'s' if count > 1 else ''}"
+    return f"{what}: lockgate evals run {body.suite} --release {body.release[:12]}"
