@@ -124,12 +124,15 @@ def score_command(
     ],
     suite_name: Annotated[str, typer.Option("--suite", metavar="SUITE", help="Whose cases and metrics to score by.")],
     *,
+    tier: Annotated[
+        Literal["offline", "judged"], typer.Option(help="offline asks nobody; judged asks the judge too.")
+    ] = "offline",
     as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json and report.html; default: none are written.")
     ] = None,
 ) -> None:
-    """Score answers that are stored already by the suite's metrics that ask no judge. Asks nothing and keeps nothing.
+    """Score answers that are stored already by the suite's metrics. Asks no release and keeps no run.
 
     Exits with 1 when nothing could be scored.
     """
@@ -139,7 +142,7 @@ def score_command(
     settings = settings_of(ctx.obj)
     suite = load_suite(settings.project_dir, suite_name)
     with progress_bars() as progress:
-        run = score_source(settings, suite, source, progress=progress, say=_say)
+        run = score_source(settings, suite, source, tier=tier, progress=progress, say=_say)
     _show(run, out, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ from evals.budget import BudgetSpent, CallBudget
 from evals.call_cache import CountedCalls, StoredCalls
 from evals.case import Case
 from evals.estimate import estimate
+from evals.judging import needs_judge, open_run_judge
 from evals.measured_release import MeasuredRelease, measured_release
 from evals.metrics.metric import Metric, Tier, Tools
 from evals.row import Row
@@ -30,7 +31,6 @@ from lockgate.types import AnswerMode
 
 if TYPE_CHECKING:
     from chains.local import LocalAsker
-    from evals.judge.judge import ModelJudge
 
 COMMAND = "lockgate evals run"
 
@@ -136,8 +136,8 @@ def _prepare(
     cases = suite.select(plan.split, plan.limit)
     check_gold(suite, cases, measured.pages, measured.id)
     metrics = suite.metrics(plan.tier)
-    if _needs_judge(metrics):
-        _open_judge(settings, None)  # whether one is set is better known before the first question
+    if needs_judge(metrics):
+        open_run_judge(settings, metrics, None)  # whether one is set is better known before the first question
     keeper, budget = RowKeeper(db, plan.id), CallBudget(request.budget)
     return _Session(settings, db, suite, plan, measured, cases, metrics, keeper, keeper.rows(), budget, request)
 
@@ -273,22 +273,8 @@ async def _tools(session: _Session, judged: CountedCalls) -> AsyncIterator[tuple
         from ingestion.embedding import open_embedder
 
         tools = replace(tools, embedder=await asyncio.to_thread(open_embedder(session.settings).load))
-    if not _needs_judge(session.metrics):
+    if not needs_judge(session.metrics):
         yield tools, {}
         return
-    async with _open_judge(session.settings, judged) as judge:
+    async with open_run_judge(session.settings, session.metrics, judged) as judge:
         yield replace(tools, judge=judge), {"judge": judge.identity.as_json()}
-
-
-def _needs_judge(metrics: Sequence[Metric]) -> bool:
-    return any("judge" in metric.needs for metric in metrics)
-
-
-def _open_judge(settings: Settings, calls: CountedCalls | None) -> ModelJudge:
-    """Raises UserError when the settings name no judge."""
-    from evals.judge.judge import open_judge
-
-    try:
-        return open_judge(settings, cache=calls)
-    except UserError as error:
-        raise UserError(error.message, hint=f"{error.hint} Or leave the judged metrics out: --tier offline.") from None

@@ -1,4 +1,4 @@
-"""Score answers that are there already: rows of a run, or a file of answers, by the metrics that ask no judge."""
+"""Score answers that are there already: rows of a run, or a file of answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from evals.asking import Asked
 from evals.case import Case, Outcome, ToolCall
-from evals.metrics.metric import Metric, Tools
+from evals.metrics.metric import Metric, Tier, Tools
 from evals.row import Row, make_row
 from evals.run import EvalRun, aggregates_of, compared, mode_seen
 from evals.suite import Suite
@@ -23,6 +23,9 @@ from lockgate.ports import Progress
 from lockgate.types import Answer, AnswerMode, Citation, Usage
 
 NO_ANSWER = "no answer is stored for this case"
+
+AT_ONCE = 64
+"""Rows that are scored at once: a judge's own bound says how many calls are made."""
 
 
 class StoredCitation(ContentModel):
@@ -147,25 +150,38 @@ async def score_stored(
     *,
     tools: Tools,
     source: str,
+    tier: Tier = "offline",
+    at_once: int = AT_ONCE,
     progress: Progress | None = None,
 ) -> EvalRun:
-    """Score what is stored by the suite's offline metrics. Cases of the suite without an answer are unscored.
+    """Score what is stored by the suite's metrics of that tier, ``at_once`` rows at a time.
 
-    The result is no run of a release: it is nobody's evidence, and is kept nowhere.
+    Cases of the suite without an answer are unscored. The result is no run of a release: it is nobody's evidence, and
+    is kept nowhere. Raises BudgetSpent when a judge would have to be asked more often than allowed.
     """
     started = datetime.now(UTC)
     repeats = max((each.repeat for each in stored), default=0) + 1
     by_key = {(each.outcome.case.id, each.repeat): each for each in stored}
-    metrics = suite.metrics("offline")
+    metrics = suite.metrics(tier)
     keys = [(case, repeat) for case in suite.cases for repeat in range(repeats)]
-    rows: list[Row] = []
-    for case, repeat in keys:
+    room, done = asyncio.Semaphore(at_once), 0
+
+    async def one(case: Case, repeat: int) -> Row:
+        nonlocal done
         each = by_key.get((case.id, repeat)) or StoredOutcome(Outcome(case, None, None, NO_ANSWER, NO_ANSWER), repeat)
-        rows.append(await _row(suite, each, metrics, tools))
+        async with room:
+            row = await _row(suite, each, metrics, tools)
+        done += 1
         if progress:
-            progress("cases", len(rows), len(keys))
-        await asyncio.sleep(0)
-    scored = compared(suite, tuple(rows), metrics, tools)
+            progress("cases", done, len(keys))
+        return row
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(case, repeat)) for case, repeat in keys]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    scored = compared(suite, tuple(task.result() for task in tasks), metrics, tools)
     return EvalRun(
         id=f"score-{started:%Y%m%dT%H%M%S}",
         suite=suite,
@@ -178,14 +194,14 @@ async def score_stored(
         aggregates=aggregates_of(metrics, scored, complete=False),
         metadata={"scored": source},
         repeats=repeats,
-        tier="offline",
+        tier=tier,
     )
 
 
 async def _row(suite: Suite, stored: StoredOutcome, metrics: Sequence[Metric], tools: Tools) -> Row:
-    scores = {
-        metric.name: await metric.measure(stored.outcome, tools) for metric in metrics if "peers" not in metric.needs
-    }
+    alone = [metric for metric in metrics if "peers" not in metric.needs]
+    values = await asyncio.gather(*(metric.measure(stored.outcome, tools) for metric in alone))
+    scores = {metric.name: value for metric, value in zip(alone, values, strict=True)}
     asked = Asked(stored.outcome, None, stored.outcome.case.question)
     slices: Mapping[str, str] = suite.slices_of(stored.outcome.case)
     return replace(make_row(asked, slices, scores, repeat=stored.repeat, release=stored.release), snapshot=None)

@@ -22,7 +22,6 @@ from lockgate.errors import LockgateError, NotFound, UserError
 SplitChoice = Literal["dev", "test", "all"]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 README = "README.md"
-RUBRICS = "rubrics"
 MAX_REPEATS = 100
 
 
@@ -72,8 +71,8 @@ class SuiteDefinition(ContentModel):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A loaded suite. ``hash`` changes whenever a byte of its definition, cases or rubrics does; ``lines`` says on
-    which line of the cases' file each case stands."""
+    """A loaded suite. ``hash`` changes whenever a byte of its definition or cases does; ``lines`` says on which
+    line of the cases' file each case stands."""
 
     definition: SuiteDefinition
     cases: tuple[Case, ...]
@@ -143,7 +142,7 @@ def load_suite(project_dir: Path, name: str) -> Suite:
     cases_path = folder / definition.cases
     corpus = _corpus_folder(project_dir, definition.corpus, path)
     cases, lines = _load_cases(cases_path, corpus, definition)
-    return Suite(definition, cases, folder, _hash((path, cases_path, *_rubrics(folder))), lines)
+    return Suite(definition, cases, folder, _hash((path, cases_path)), lines)
 
 
 def check_gold(suite: Suite, cases: Sequence[Case], pages: Mapping[str, Sequence[str]], release: str) -> None:
@@ -186,11 +185,6 @@ def _hash(files: Sequence[Path]) -> str:
         data = file.read_bytes()
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
-
-
-def _rubrics(folder: Path) -> list[Path]:
-    """Texts that judged metrics read: another rubric is another suite."""
-    return sorted(path for path in (folder / RUBRICS).rglob("*.md") if path.is_file())
 
 
 def _corpus_folder(project_dir: Path, corpus: str, suite_path: Path) -> Path:

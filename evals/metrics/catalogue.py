@@ -19,11 +19,12 @@ MODULES = (
     "evals.metrics.performance",
     "evals.metrics.safety",
     "evals.metrics.agents",
+    "evals.metrics.judged",
 )
 """Modules whose ``@metric`` functions a suite may name, in the order in which they are listed."""
 
-PREFIXES: Mapping[str, str] = MappingProxyType({})
-"""Whole collections, by the word before the colon (``ragas:faithfulness``): the module that has a function
+PREFIXES: Mapping[str, str] = MappingProxyType({"rubric": "evals.metrics.judged"})
+"""Whole collections, by the word before the colon (``rubric:tone``): the module that has a function
 ``family(name) -> MetricFamily``, which raises ValueError for a name that it does not know."""
 
 STANDARD = (

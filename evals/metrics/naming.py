@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 MAX_NAME = 300
 
-_FAMILY = re.compile(r"[a-z][a-z0-9_]*(?:[:.][a-z][a-z0-9_]*)?")
+_FAMILY = re.compile(r"[a-z][a-z0-9_]*(?:[:.][a-z][a-z0-9_-]*)?")
 _KEY = re.compile(r"([a-z][a-z0-9_]*)=")
 _BARE = re.compile(r"[A-Za-z0-9_./+-]+")
 _JSON = re.compile(r"[\[{\"]")

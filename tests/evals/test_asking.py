@@ -71,13 +71,8 @@ async def test_any_other_call_is_made(change: dict[str, Any]) -> None:
     found = FakeRetriever({"Which port?": ["api.md"], "Which port then?": ["api.md"]})
     await ask_and_search(CASE, Script([WRITTEN]), found, how(AnswerCache(calls, "r1", code="c")))
     cache = AnswerCache(calls, change.get("release", "r1"), code=change.get("code", "c"))
-    case = make_case(
-        **{
-            "question": "Which port?",
-            "pages": ("api.md",),
-            **{key: change[key] for key in ("question", "history") if key in change},
-        }
-    )
+    other: dict[str, Any] = {key: change[key] for key in ("question", "history") if key in change}
+    case = make_case(**{"question": "Which port?", "pages": ("api.md",), **other})
     asker = Script([WRITTEN])
     asked = await ask_and_search(case, asker, found, how(cache, mode=change.get("mode")))
     assert not asked.cached

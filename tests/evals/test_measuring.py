@@ -308,7 +308,7 @@ def test_pairs_are_compared_when_all_rows_are_there(bench: Bench, write_suite: W
 def test_a_judged_suite_without_a_judge_says_so_before_it_asks(
     bench: Bench, write_suite: WriteSuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evals.measuring._needs_judge", lambda _metrics: True)
+    write_suite(yaml=SUITE.replace("[recall@1", "[faithfulness, recall@1"), cases=cases(2))
     with pytest.raises(UserError, match=r"No judge is set.*--tier offline"):
         bench.run()
     assert bench.asked == []

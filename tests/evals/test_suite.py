@@ -204,11 +204,19 @@ def test_a_suite_without_readme_or_license_works_and_is_warned_about(write_suite
     assert len(suite_warnings(suite)) == 1
 
 
-def test_the_hash_follows_the_rubrics_and_not_the_readme(write_suite: WriteSuite) -> None:
+def test_the_hash_does_not_follow_the_readme(write_suite: WriteSuite) -> None:
     project = write_suite()
     before = load_suite(project, "tiny")
     (before.folder / "README.md").write_text("By hand.\n")
     assert load_suite(project, "tiny").hash == before.hash
-    (before.folder / "rubrics").mkdir()
-    (before.folder / "rubrics" / "tone.md").write_text("Be kind.\n")
-    assert load_suite(project, "tiny").hash != before.hash
+
+
+@pytest.mark.parametrize(
+    ("tier", "default"), [("", "judged"), ("tier: offline", "offline"), ("tier: judged", "judged")]
+)
+def test_the_offline_tier_has_no_judged_metric(write_suite: WriteSuite, tier: str, default: str) -> None:
+    yaml = SUITE_YAML.replace("[recall@1,", "[recall@1, faithfulness, 'rubric:tone',") + tier
+    suite = load_suite(write_suite(yaml=yaml), "tiny")
+    assert suite.tier == default
+    assert [each.name for each in suite.metrics("judged")][:3] == ["recall@1", "faithfulness", "rubric:tone"]
+    assert "faithfulness" not in [each.name for each in suite.metrics("offline")]
