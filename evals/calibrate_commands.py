@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     ctx: typer.Context,
-    metric: Annotated[str, typer.Argument(help="A judged metric such as faithfulness, or rubric:NAME.")],
+    metric: Annotated[str, typer.Argument(help="A judged metric such as faithfulness, rubric:NAME or ragas:NAME.")],
     *,
     labels: Annotated[Path, typer.Option(help="JSONL of labelled answers; see docs/judges.md.")],
     scores: Annotated[
@@ -171,8 +171,35 @@ def _judged(settings: Settings, metric: str) -> tuple[JudgedMetric, dict[str, st
     if metric.startswith("rubric:"):
         rubric = find_rubric(settings.project_dir, metric.removeprefix("rubric:"))
         return rubric_metric(rubric), {rubric.key: rubric.hash}
+    if metric.startswith("ragas:"):
+        return _of_ragas(settings, metric)
     if metric not in JUDGED_METRICS:
         raise NotFound(
-            f"No judged metric is called {metric[:80]!r}.", hint=f"Metrics: {', '.join(JUDGED_METRICS)}, rubric:NAME."
+            f"No judged metric is called {metric[:80]!r}.",
+            hint=f"Metrics: {', '.join(JUDGED_METRICS)}, rubric:NAME, ragas:NAME.",
         )
     return JUDGED_METRICS[metric], {}
+
+
+def _of_ragas(settings: Settings, metric: str) -> tuple[JudgedMetric, dict[str, str]]:
+    """Raises UserError for a metric that asks no judge: what it says needs no calibration of one."""
+    from evals.metrics.naming import split_name
+    from evals.ragas_adapter import find_spec, open_ragas, told_by
+    from lockgate.errors import UserError
+
+    try:
+        name, parameters = split_name(metric)
+    except ValueError as error:
+        raise UserError(f"{metric[:80]!r}: {error}.") from None
+    spec = find_spec(name.removeprefix("ragas:"))
+    if not spec.model:
+        raise UserError(f"{metric} asks no judge, so there is nothing to calibrate.")
+    embedder = None
+    if spec.embeddings:
+        from lockgate.models.catalogue import load_catalogue
+        from lockgate.models.embedder import load_embedder
+
+        entry = load_catalogue(settings.project_dir).get(settings.embedder, "embedder")
+        embedder = load_embedder(settings, entry)
+    key, content = told_by(name, parameters, metric)
+    return open_ragas(name, parameters, embedder, label=metric), {key: content}

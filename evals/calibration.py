@@ -133,15 +133,20 @@ def make_calibration(
     at_least: float | None = None,
     resistance: Resistance | None = None,
     scores_hash: str = "",
+    best: float = 1.0,
+    worst: float = 0.0,
 ) -> CalibrationBody:
     """Hold ``scores`` against ``labels``, which are in the same order.
+
+    ``best`` and ``worst`` are the ends of the scores' scale; ``threshold`` is a share of the way from the worst.
 
     ``at_least`` makes two levels of the labels: those of at least that, and the others. An answer without a score
     counts as unscored and in no statistic; more than two in a hundred cost the vote.
     """
     levels = 2 if at_least is not None else labels.levels
+    shares = [score if is_missing(score) else _share(score, best, worst) for score in scores]
     rated = [
-        _rate(row, labels, score, at_least, threshold, levels) for row, score in zip(labels.rows, scores, strict=True)
+        _rate(row, labels, score, at_least, threshold, levels) for row, score in zip(labels.rows, shares, strict=True)
     ]
     parts = sorted({f"{name}={value}" for row in labels.rows for name, value in row.slices.items()})
     by_slice = {
@@ -180,8 +185,17 @@ async def calibrate(
     identity = judge.identity.narrowed(metric.prompts)
     scores = await score_labels(labels, metric, judge, progress=progress)
     resistance = await measure_resistance(metric, judge)
+    best, worst = metric.scale[::-1] if metric.direction == "higher" else metric.scale
     return make_calibration(
-        metric.name, identity, labels, scores, threshold=threshold, at_least=at_least, resistance=resistance
+        metric.name,
+        identity,
+        labels,
+        scores,
+        threshold=threshold,
+        at_least=at_least,
+        resistance=resistance,
+        best=best,
+        worst=worst,
     )
 
 
@@ -311,6 +325,13 @@ def _rate(row: LabelRow, labels: Labels, score: Score, at_least: float | None, t
     if not is_missing(score) and not isinstance(score, Unscored | NotApplicable):
         judged = score_level(score, levels, threshold)
     return label, judged, row.cluster or row.id
+
+
+def _share(score: Score, best: float, worst: float) -> float:
+    """How far ``score`` is on the way from ``worst`` to ``best``."""
+    if isinstance(score, Unscored | NotApplicable):
+        raise TypeError("a missing score is no share")
+    return min(1.0, max(0.0, (score - worst) / (best - worst)))
 
 
 def _measure(rated: Sequence[_Rated], levels: int) -> SliceBody:

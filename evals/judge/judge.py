@@ -68,7 +68,7 @@ class ModelJudge:
         return JudgeIdentity(self.model, host_of(self.server.base_url), self.prompts.hashes, dict(self.parameters))
 
     async def ask(self, prompt: list[Message], schema: type[T], *, purpose: str) -> T:
-        shape = schema.model_json_schema()
+        shape = closed_shape(schema.model_json_schema())
         key = call_key(
             model=self.model,
             base_url=self.server.base_url,
@@ -180,6 +180,23 @@ def open_judge(
         pressure=pressure,
     )
     return ModelJudge(server, name, PromptBook(settings.project_dir), cache)
+
+
+def closed_shape(shape: Any) -> Any:
+    """``shape`` with every key needed and no other allowed: servers that constrain output ask for it to be said."""
+    if isinstance(shape, list):
+        return [closed_shape(item) for item in shape]
+    if not isinstance(shape, dict):
+        return shape
+    made: dict[str, Any] = {}
+    for key, value in shape.items():
+        if key in ("properties", "$defs") and isinstance(value, dict):  # names of the caller's, not words of the schema
+            made[key] = {name: closed_shape(item) for name, item in value.items()}
+        elif key != "default":
+            made[key] = closed_shape(value)
+    if isinstance(shape.get("properties"), dict):
+        made |= {"additionalProperties": False, "required": list(shape["properties"])}
+    return made
 
 
 def _read(completion: Completion, schema: type[T]) -> T:

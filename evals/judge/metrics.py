@@ -10,7 +10,7 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -55,10 +55,11 @@ class JudgedMetric:
     binary: bool = False
     calls: int = 2
     judges: Literal["answer", "passages"] = "answer"
+    asks_judge: bool = True
 
     async def score(self, sample: JudgedSample, judge: Judge) -> Score:
         """Never raises for what a judge or an answer does; BudgetSpent and cancellation go on up."""
-        if (unfit := unfit_reason(sample, self.needs)) is not None:
+        if (unfit := unfit_reason(sample, self.needs, asks_judge=self.asks_judge)) is not None:
             return unfit
         try:
             value = await self.function(readable(sample), judge)
@@ -72,8 +73,10 @@ class JudgedMetric:
         return float(value)
 
 
-def unfit_reason(sample: JudgedSample, needs: Sequence[Need]) -> Unscored | NotApplicable | None:
-    """Why ``sample`` is not judged; None when it is."""
+def unfit_reason(
+    sample: JudgedSample, needs: Sequence[Need], *, asks_judge: bool = True
+) -> Unscored | NotApplicable | None:
+    """Why ``sample`` is not judged; None when it is. Without a judge there is nobody to talk round."""
     if sample.abstained:
         return NotApplicable("abstained; abstention metrics judge this case")
     if "reference" in needs and not sample.reference.strip():
@@ -82,7 +85,7 @@ def unfit_reason(sample: JudgedSample, needs: Sequence[Need]) -> Unscored | NotA
         return Unscored("the answer is empty")
     if "passages" in needs and sample.passages is None:
         return Unscored("the passages are not known")
-    if reason := appeal_reason("the answer", sample.answer):
+    if asks_judge and (reason := appeal_reason("the answer", sample.answer)):
         return Unscored(reason)
     return None
 
@@ -91,7 +94,7 @@ def readable(sample: JudgedSample) -> JudgedSample:
     """``sample`` as a judge may read it: a document, too, may speak to the judge, and [1] is no claim."""
     passages = None if sample.passages is None else tuple(without_appeals(text) for text in sample.passages)
     answer = _SPACE_BEFORE.sub("", without_citations(sample.answer)).strip()
-    return JudgedSample(sample.question, answer, passages, sample.reference)
+    return replace(sample, answer=answer, passages=passages)
 
 
 async def faithfulness(sample: JudgedSample, judge: Judge) -> Score:

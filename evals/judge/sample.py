@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evals.case import Outcome
+from evals.case import ExpectedCall, Outcome, ToolCall
 from evals.metrics.score import NotApplicable, Unscored
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedSample:
-    """``passages`` None: not known; ``reference`` "": there is none."""
+    """``passages`` and ``tool_calls`` None: not known; ``reference`` "": there is none."""
 
     question: str
     answer: str
     passages: tuple[str, ...] | None = None
     reference: str = ""
     abstained: bool = False
+    tool_calls: tuple[ToolCall, ...] | None = None
+    expected_calls: tuple[ExpectedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +43,6 @@ def sample_of(outcome: Outcome) -> JudgedSample | Unscored | NotApplicable:
         passages=outcome.passages,
         reference=outcome.case.reference,
         abstained=outcome.answer.abstained,
+        tool_calls=outcome.tool_calls,
+        expected_calls=outcome.case.tool_calls,
     )

@@ -157,7 +157,7 @@ NO_VOTE: dict[str, tuple[Any, str]] = {
     "always no": (lambda: body_of([0.0] * 100), "under 0.4"),
     "always the opposite": (lambda: body_of([1 - value for value in HALF]), "under 0.4"),
     "always unscored": (lambda: body_of([Unscored("500s")] * 100), "no score to 100 of 100"),
-    "three unscored": (lambda: body_of([Unscored("slow")] * 3 + HALF[3:]), "no score to 3 of 100"),
+    "three unscored": (lambda: body_of([Unscored("slow"), *[Unscored("slow")] * 2, *HALF[3:]]), "no score to 3 of 100"),
     "NaN": (lambda: body_of([float("nan")] * 3 + HALF[3:]), "no score to 3 of 100"),
     "few labels": (lambda: body_of(HALF[:49], HALF[:49]), "49 labelled answers are too few"),
     "one kind of label": (lambda: body_of([1.0] * 100, [1.0] * 100), "only 0 labels differ"),
@@ -447,6 +447,13 @@ def judged_labels(count: int = 60) -> Labels:
     return Labels(rows, (0.0, 1.0), 2, "0" * 64)
 
 
+async def test_a_scale_that_is_not_0_to_1_and_one_where_less_is_better_are_read_as_they_are() -> None:
+    body = make_calibration("x", IDENTITY, labels_of(HALF), [1.0 + 4 * value for value in HALF], best=5.0, worst=1.0)
+    assert decide_vote(body).granted
+    body = make_calibration("x", IDENTITY, labels_of(HALF), [1 - value for value in HALF], best=0.0, worst=1.0)
+    assert decide_vote(body).granted
+
+
 async def test_an_honest_judge_gets_its_vote_and_an_edit_of_its_prompt_takes_it(tmp_path: Path) -> None:
     judge = FakeJudge(honest)
     with open_database(f"sqlite:///{tmp_path / 'lockgate.db'}") as db:
@@ -532,6 +539,9 @@ def test_the_command_asks_the_judge_and_tries_to_talk_it_round(tmp_path: Path) -
         (("faithfulness",), "No judge is set"),
         (("fluency",), "No judged metric is called 'fluency'"),
         (("rubric:tone",), "no rubric 'tone'"),
+        (("ragas:fluency",), "Ragas 0.4.3 has no metric 'fluency'"),
+        (("ragas:exact_match",), "asks no judge"),
+        (("ragas:faithfulness[",), "cannot read"),
     ],
 )
 def test_the_command_says_what_is_missing(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
