@@ -153,7 +153,7 @@ def body_of(run: EvalRunRecord) -> EvidenceBody:
             finished_at=run.finished_at,
             complete=bool(totals.get("complete")) and split == "all" and limit is None,
         )
-        body.canonical()
+        canonical_json([body.aggregates, body.by_slice, body.judge, body.environment])  # raises for NaN and infinity
     except (ValidationError, ValueError, TypeError) as error:
         raise Corrupt(f"The run {run.id} cannot become evidence: {error}", hint=_AGAIN) from None
     return body
