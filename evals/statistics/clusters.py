@@ -29,7 +29,7 @@ IMAGINED = 1.35
 one-sided 95 % Wilson limit of a share moves its count."""
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_ROUNDS = 70
+_ROUNDS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def lower_limit(sums: ClusterSums, alpha: float, imagined: Imagined) -> Floats:
 
     For a given mean, the spread is largest when each cluster's sum is at the end of its range that is further away;
     mean minus t standard errors is then concave in the mean, so the lowest is at an end of the mean's own range. The
-    limit is never above the true lowest, and is equal to it when at most one cluster is not fully scored.
+    sums of all clusters are chosen apart from that mean, so the limit may be below the true lowest, and never above.
     """
     reach = student_quantile(1 - alpha, sums.freedom)
     parts = _Parts.of(sums.sizes, imagined)
@@ -148,7 +148,8 @@ class _Parts:
         size = float((sizes**2).sum()) / n
         value, count = (imagined.value, imagined.count) if imagined else (0.0, 0.0)
         total = clusters + count
-        return cls(n + count * size, count * size * value, total / (total - 1), count, size, value)
+        factor = total / (total - 1) if total > 1 else math.inf
+        return cls(n + count * size, count * size * value, factor, count, size, value)
 
     def error(self, squares: Floats, mean: Floats) -> Floats:
         squares = squares + self.count * (self.size * (self.value - mean)) ** 2
@@ -206,11 +207,10 @@ class _Search:
         """The sums within their ranges that add up to ``total`` and are, all by the same amount, off what ``mean``
         makes of each cluster's size: of all such sums, those with the least squares."""
         expected = mean * self.sizes
-        low, high = float((self.low - expected).min()), float((self.high - expected).max())
-        for _ in range(_ROUNDS):
-            middle = (low + high) / 2
-            if float(np.clip(expected + middle, self.low, self.high).sum()) < total:
-                low = middle
-            else:
-                high = middle
-        return np.clip(expected + high, self.low, self.high)
+        # The total as the amount grows is made of straight pieces: a cluster moves between its two bounds only.
+        bounds = np.concatenate([self.low - expected, self.high - expected])
+        order = np.argsort(bounds, kind="stable")
+        bounds = bounds[order]
+        moving = np.cumsum(np.where(order < self.low.size, 1.0, -1.0))[:-1]
+        totals = self.least + np.concatenate([[0.0], np.cumsum(moving * np.diff(bounds))])
+        return np.clip(expected + np.interp(total, totals, bounds), self.low, self.high)

@@ -81,8 +81,7 @@ def paired_difference(pairs: Sequence[Pair], shape: MetricShape, *, confidence: 
     if not both:
         return Difference(None, None, None, None, 0, 0, dropped, without_new, "")
     sums = cluster_sums(both)
-    mean, error = mean_and_error(sums.low, sums.sizes)
-    clusters, value = len(sums.sizes), float(mean)
+    clusters, value = len(sums.sizes), math.fsum(each for _, each, _ in both) / len(both)
     if sums.freedom <= 0:
         return Difference(value, None, None, None, len(both), clusters, dropped, without_new, "")
     if shape.binary:
@@ -91,6 +90,7 @@ def paired_difference(pairs: Sequence[Pair], shape: MetricShape, *, confidence: 
     else:
         low, high = t_limits(sums.low, sums.sizes, confidence)
         method = "t, clustered"
+    error = mean_and_error(sums.low, sums.sizes)[1]
     limits = (max(-shape.width, float(low)), min(shape.width, float(high)))
     return Difference(value, *limits, float(error), len(both), clusters, dropped, without_new, method)
 
@@ -103,13 +103,12 @@ def t_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Fl
 
 
 def adjusted_limits(sums: Floats, sizes: Floats, confidence: float, width: float) -> tuple[Floats, Floats]:
-    """``t_limits`` with two imagined clusters of the usual size: half a one that gained ``width`` in every case, half a
-    one that lost it, and one that did not change."""
-    size = float((sizes**2).sum() / sizes.sum())
-    clusters, n = len(sizes) + 2, float(sizes.sum()) + 2 * size
+    """``t_limits`` with two imagined cases: half a one that gained ``width``, half a one that lost it, and one that did
+    not change."""
+    clusters, n = len(sizes) + 2, float(sizes.sum()) + 2
     mean = sums.sum(axis=-1) / n
     squares = ((sums - mean[..., None] * sizes) ** 2).sum(axis=-1)
-    squares = squares + size**2 * ((width - mean) ** 2 / 2 + (width + mean) ** 2 / 2 + mean**2)
+    squares = squares + (width - mean) ** 2 / 2 + (width + mean) ** 2 / 2 + mean**2
     half = _reach(sizes, confidence) * np.sqrt(clusters / (clusters - 1) * squares) / n
     return mean - half, mean + half
 
@@ -134,7 +133,9 @@ def score_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats
     square = _reach(sizes, confidence) ** 2 / n
     centre = (mean + square / 2) / (1 + square)
     half = np.sqrt(square * share + square**2 / 4) / (1 + square)
-    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
+    return np.where(mean > 0, np.maximum(0.0, centre - half), 0.0), np.where(
+        mean < 1, np.minimum(1.0, centre + half), 1.0
+    )
 
 
 def _reach(sizes: Floats, confidence: float) -> float:

@@ -10,6 +10,9 @@ from typing import Literal
 WIDEST = 10.0
 """Scales wider than this hold seconds, tokens, steps or costs."""
 
+TINY = 1e-9
+"""Scores below it are 0: no metric means them, and their squares are too small to compute with."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricShape:
@@ -54,7 +57,7 @@ class MetricShape:
         """The score times ``sign``; None for what is no score: None, NaN, infinite or outside the scale."""
         if score is None or not math.isfinite(score) or not self.scale[0] <= score <= self.scale[1]:
             return None
-        return self.sign * score
+        return self.sign * score if abs(score) > TINY else 0.0
 
 
 @dataclass(frozen=True, slots=True)
