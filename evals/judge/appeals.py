@@ -100,7 +100,8 @@ def find_appeal(text: str) -> str | None:
     read = _normal(text)
     if apart := _SPACED.search(read):  # nobody writes so but to hide what it says
         return apart[0][:80]
-    for line in (read, " ".join(read.split())):  # as it stands, and as it reads without its line breaks
+    # As it stands, and as it reads without its line breaks.
+    for line in (read, " ".join(read.split())) if "\n" in read else (read,):
         for expression in _APPEALS:
             if found := expression.search(line):
                 return " ".join(found[0].split())[:80]
@@ -110,7 +111,7 @@ def find_appeal(text: str) -> str | None:
 def without_appeals(text: str) -> str:
     """``text`` without the sentences that speak to a judge; all of it goes when it takes several to do so.
 
-    For passages only: less evidence never makes an answer look better founded.
+    For passages only: less evidence never makes an answer look better supported.
     """
     if find_appeal(text) is None:
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -68,7 +69,7 @@ class ModelJudge:
         return JudgeIdentity(self.model, host_of(self.server.base_url), self.prompts.hashes, dict(self.parameters))
 
     async def ask(self, prompt: list[Message], schema: type[T], *, purpose: str) -> T:
-        shape = closed_shape(schema.model_json_schema())
+        shape = _shape_of(schema)
         key = call_key(
             model=self.model,
             base_url=self.server.base_url,
@@ -180,6 +181,13 @@ def open_judge(
         pressure=pressure,
     )
     return ModelJudge(server, name, PromptBook(settings.project_dir), cache)
+
+
+@lru_cache(maxsize=256)
+def _shape_of(schema: type[BaseModel]) -> dict[str, Any]:
+    """Made once: it takes as long as a fast judge's reply."""
+    shape: dict[str, Any] = closed_shape(schema.model_json_schema())
+    return shape
 
 
 def closed_shape(shape: Any) -> Any:
