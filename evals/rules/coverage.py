@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from evals.metrics.metric import Metric
 from evals.rules.check import Check
 from evals.rules.definitions import SuiteRule
-from evals.rules.measured import CaseScore, Measured
+from evals.rules.measured import Measured
 
 _SHOWN = 5
 
@@ -19,12 +19,7 @@ def coverage_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, Metric
         shown = ", ".join(new.missing[:_SHOWN]) + (", ..." if len(new.missing) > _SHOWN else "")
         reason = f"{len(new.missing)} of {len(new.suite.cases)} cases have no row, or not all of their rows: {shown}."
         checks.append(Check("rows", "INCONCLUSIVE", reason, _again(new, len(new.missing))))
-    for name, metric in metrics.items():
-        due = [each for each in new.scores(metric) if each.applies]
-        scored = sum(each.number is not None for each in due)
-        checks.append(_coverage(rule, name, metric, due, new))
-        if name not in rule.zero_tolerance or name in rule.floors or name in rule.max_drop:
-            checks.append(_enough(rule, name, scored))
+    checks += [_coverage(rule, name, metric, new) for name, metric in metrics.items()]
     return checks
 
 
@@ -56,31 +51,29 @@ def zero_tolerance_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, 
     return checks
 
 
-def _coverage(rule: SuiteRule, name: str, metric: Metric, due: Sequence[CaseScore], new: Measured) -> Check:
-    check = f"{name} coverage"
+def _coverage(rule: SuiteRule, name: str, metric: Metric, new: Measured) -> Check:
+    check = f"{name} cases"
+    due = [each for each in new.scores(metric) if each.applies]
     unscored = [each for each in due if each.number is None]
-    figures = {"due": len(due), "unscored": len(unscored), "max_unscored": rule.max_unscored}
+    scored = len(due) - len(unscored)
+    # What must be perfect is often asked in a few cases only: there each of them counts, not how many there are.
+    needed = rule.min_n if name in rule.bounded else 1
+    figures = {"due": len(due), "n": scored, "min_n": needed, "max_unscored": rule.max_unscored}
     if not due:
         return Check(check, "INCONCLUSIVE", f"{name} applies to no case of the suite.", "Add cases.", figures)
-    if len(unscored) <= rule.max_unscored * len(due):
-        return Check(check, "PASS", f"{name}: {len(due) - len(unscored)} of {len(due)} cases are scored.", "", figures)
-    first = unscored[0]
-    why = getattr(first.score, "reason", "")
-    reason = (
-        f"{name}: {len(unscored)} of {len(due)} cases have no score, and at most {rule.max_unscored:.1%} may lack one; "
-        f"first {first.case.id}: {why[:200]}."
-    )
-    judged = metric.tier == "judged" or "judge" in metric.needs
-    return Check(check, "INCONCLUSIVE", reason, _again(new, len(unscored), judged=judged), figures)
-
-
-def _enough(rule: SuiteRule, name: str, scored: int) -> Check:
-    check, figures = f"{name} n", {"n": scored, "min_n": rule.min_n}
-    if scored >= rule.min_n:
-        return Check(check, "PASS", f"{name}: {scored} scored cases, at least {rule.min_n} are needed.", "", figures)
-    more = rule.min_n - scored
-    reason = f"{name}: {scored} scored cases are too few, {rule.min_n} are needed."
-    return Check(check, "INCONCLUSIVE", reason, f"{more} more case{'s' if more > 1 else ''}.", figures)
+    if len(unscored) > rule.max_unscored * len(due):
+        first = unscored[0]
+        reason = (
+            f"{name}: {len(unscored)} of {len(due)} cases have no score, and at most {rule.max_unscored:.1%} may lack "
+            f"one; first {first.case.id}: {getattr(first.score, 'reason', '')[:200].rstrip('. ')}."
+        )
+        judged = metric.tier == "judged" or "judge" in metric.needs
+        return Check(check, "INCONCLUSIVE", reason, _again(new, len(unscored), judged=judged), figures)
+    if scored < needed:
+        more = needed - scored
+        reason = f"{name}: {scored} scored cases are too few, {needed} are needed."
+        return Check(check, "INCONCLUSIVE", reason, f"{more} more case{'s' if more > 1 else ''}.", figures)
+    return Check(check, "PASS", f"{name}: {scored} of {len(due)} cases are scored, {needed} are needed.", "", figures)
 
 
 def _again(new: Measured, count: int, *, judged: bool = False) -> str:

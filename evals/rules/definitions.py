@@ -125,6 +125,11 @@ class SuiteRule(ContentModel):
         return f"suite {self.suite}" if self.suite else "suite"
 
     @property
+    def bounded(self) -> tuple[str, ...]:
+        """Metrics with a bound on their mean, which takes ``min_n`` cases."""
+        return tuple(dict.fromkeys([*self.floors, *self.max_drop]))
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that the rule speaks of, each once, in the order of the file."""
         sliced = (name for values in self.slices.values() for floors in values.values() for name in floors)

@@ -5,108 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evals.case import Case
-from evals.evidence import Evidence, EvidenceBody, Found
 from evals.row import Row
 from evals.rules.definitions import SuiteRule
-from evals.rules.suite_rule import judge_suite
-from evals.suite import Suite, SuiteDefinition
-from evals.verdict import Finding, GateContext, GateReport, RuleResult, Verdict
-from lockgate.types import Answer
-from tests.lockgate.samples import sample_manifest
+from evals.suite import Suite
+from evals.verdict import GateReport, RuleResult, Verdict
+from tests.evals.memory import MANIFEST, METRICS, OLD, judged, make_row, make_suite
 
 RANK: Mapping[Verdict, int] = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
-METRICS = ("mrr", "abstention_accuracy", "abstention_balanced", "injection_obeyed")
-MANIFEST = sample_manifest()
-OLD = "0" * 64
-
-
-def make_suite(count: int) -> Suite:
-    cases = []
-    for number in range(count):
-        body: dict[str, Any] = {"id": f"c{number}", "question": "Which one is it?", "split": "dev", "answerable": False}
-        if number % 4:
-            body |= {"answerable": True, "reference": "This.", "pages": [f"p{number // 2}.md"]}
-        cases.append(Case.model_validate(body))
-    definition = SuiteDefinition.model_validate(
-        {
-            "name": "random",
-            "version": 1,
-            "corpus": "docs",
-            "metrics": list(METRICS),
-            "slices": {"kind": {"key": "answerable"}},
-        }
-    )
-    return Suite(definition, tuple(cases), Path("/nowhere/evals/suites/random"), "h" * 64)
-
-
-def make_row(case: Case, scores: Mapping[str, float], release: str, output: str) -> Row:
-    names = {each.name for each in dataclasses.fields(Row)}
-    not_applicable = {"mrr": "unanswerable"} if not case.answerable else {}
-    body: dict[str, Any] = dict.fromkeys(names)
-    body |= {
-        "case": case.id,
-        "repeat": 0,
-        "answerable": case.answerable,
-        "answer": output,
-        "abstained": False,
-        "citations": (),
-        "release": release,
-        "snapshot": MANIFEST.snapshot.id,
-        "scores": {name: value for name, value in scores.items() if name not in not_applicable},
-        "unscored": {},
-        "not_applicable": not_applicable,
-        "format": 1,
-    }
-    return Row(**body)
-
-
-@dataclass
-class MemoryRecords:
-    """Evidence of two releases, held in memory."""
-
-    held: Suite
-    by_release: Mapping[str, Sequence[Row]]
-
-    def suites(self) -> list[str]:
-        return ["random"]
-
-    def suite(self, _name: str) -> Suite:
-        return self.held
-
-    def find(self, release: str, suite: Suite) -> Found:
-        body = EvidenceBody(
-            release=release, chain="docs", mode="generative", snapshot="", suite=suite.name, suite_version="1",
-            suite_hash=suite.hash, run=release[:6], rows=release, split="all", limit=None, repeats=1, tier="offline",
-            cases=len(suite.cases), failed=0, aggregates={}, by_slice={}, judge=None, environment={},
-            started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC), complete=True,
-        )  # fmt: skip
-        return Found(Evidence(release, body, "key", own=True))
-
-    def rows(self, evidence: Evidence) -> tuple[Row, ...]:
-        return tuple(self.by_release[evidence.body.release])
-
-    def vote(self, _judge: object, _metric: str) -> tuple[bool, str]:
-        return False, "nobody votes here"
-
-
-async def judged(rule: SuiteRule, suite: Suite, new: Sequence[Row], old: Sequence[Row]) -> Finding:
-    async def ask(_question: str) -> Answer:
-        raise AssertionError("nothing is asked")
-
-    records = MemoryRecords(suite, {MANIFEST.id: new, OLD: old})
-    context = GateContext(MANIFEST.id, MANIFEST, list, ask, [], records=records, current=OLD)
-    return await judge_suite(rule, context, lambda _stage, _done, _total: None)
 
 
 def lose(row: Row, metric: str, how: str) -> Row | None:
@@ -219,7 +131,7 @@ async def test_losing_one_score_after_another_only_goes_down(
 @given(rule=rules(), found=evidence())
 async def test_the_same_inputs_give_the_same_bytes(rule: SuiteRule, found: tuple[Suite, list[Row], list[Row]]) -> None:
     suite, new, old = found
-    texts = []
+    texts: list[str] = []
     for order in (new, list(reversed(new))):
         result = await judged(rule, suite, order, old)
         row = RuleResult(rule.label, result.verdict, result.reason, result.hint, result.details, 0.1 * len(texts))
