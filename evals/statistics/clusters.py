@@ -213,4 +213,5 @@ class _Search:
         bounds = bounds[order]
         moving = np.cumsum(np.where(order < self.low.size, 1.0, -1.0))[:-1]
         totals = self.least + np.concatenate([[0.0], np.cumsum(moving * np.diff(bounds))])
-        return np.clip(expected + np.interp(total, totals, bounds), self.low, self.high)
+        amount = float(np.interp(total, totals, bounds))
+        return np.asarray(np.clip(expected + amount, self.low, self.high))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -32,7 +32,7 @@ class PlannedRule:
     releases that are equally good. ``kind`` floor: ``expected`` is the mean of a good release, ``margin`` how far the
     floor is below it, ``sd`` that of the scores. ``width`` is that of the scale, ``loss`` what a case loses when it
     breaks. ``design_effect`` is how much the clusters inflate the variance, ``cluster_size`` how many cases the usual
-    cluster holds.
+    cluster holds. ``share`` of the suite's cases have a value under the rule; every n counts the suite's cases.
     """
 
     metric: str
@@ -45,6 +45,7 @@ class PlannedRule:
     design_effect: float = 1.0
     cluster_size: float = 1.0
     reached: bool = True
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.sd < 0 or self.design_effect < 1 or self.cluster_size < 1:
@@ -75,6 +76,7 @@ class PlannedRule:
         return self.width + (0.0 if down else 2 * self.margin)
 
     def _clears(self, n: float, alpha: float, distance: float, sd: float, imagined: float) -> float:
+        n = n * self.share
         clusters = n / self.cluster_size
         if clusters < 2:
             return 0.0
@@ -165,18 +167,7 @@ def supported_margin(
     each = 1 - (1 - power) / rules
 
     def supports(margin: float) -> bool:
-        tried = PlannedRule(
-            rule.metric,
-            rule.kind,
-            margin,
-            rule.sd,
-            rule.width,
-            rule.loss,
-            rule.expected,
-            rule.design_effect,
-            rule.cluster_size,
-            rule.reached,
-        )
+        tried = replace(rule, margin=margin)
         return tried.passes(n, alpha) >= each and tried.fails(n, alpha / rules) >= power
 
     low, high = 0.0, rule.width / 2

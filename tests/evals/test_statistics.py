@@ -45,7 +45,7 @@ def test_the_tail_of_t_is_the_inverse_of_its_quantile(freedom: float) -> None:
 
 @pytest.mark.parametrize(("probability", "freedom"), [(0.0, 3), (1.0, 3), (0.5, 0)])
 def test_refuses_what_no_t_has(probability: float, freedom: float) -> None:
-    with pytest.raises(ValueError, match="probability|degrees"):
+    with pytest.raises(ValueError, match=r"probability|degrees"):
         student_quantile(probability, freedom)
 
 

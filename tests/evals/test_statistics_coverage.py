@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from statistics import NormalDist
 
@@ -38,7 +39,7 @@ def in_clusters(random: np.random.Generator, clusters: int, size: int, shared: f
 def covers(limits: tuple[Floats, Floats], truth: float) -> bool:
     low, high = limits
     share = float(np.mean((low <= truth) & (truth <= high)))
-    print(f"covered {100 * share:.1f} %")
+    sys.stdout.write(f"covered {100 * share:.1f} %" + "\n")
     return 0.93 <= share <= 0.97
 
 

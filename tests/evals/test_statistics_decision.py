@@ -204,10 +204,9 @@ def test_losing_scores_never_improves_a_gate(
     share: float,
 ) -> None:
     def gate(which: int) -> dict[str, Decision]:
-        one, other = (first[0], first[which]), (second[0], second[which])  # type: ignore[misc]
-        return decide_together(
-            {"drop": drop(*one, margin), "floor": bound(*one, share), "other": drop(*other, margin)}  # type: ignore[arg-type]
-        )
+        one = first[0], first[1] if which == 1 else first[2]
+        other = second[0], second[1] if which == 1 else second[2]
+        return decide_together({"drop": drop(*one, margin), "floor": bound(*one, share), "other": drop(*other, margin)})
 
     full, less = gate(1), gate(2)
     for name in full:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -23,11 +25,11 @@ KINDS: dict[str, Draw] = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("margin", [0.05, 0.15])
 def test_a_drop_at_the_margin_passes_at_most_once_in_twenty(kind: str, margin: float) -> None:
-    print(f"\n{kind}, margin {margin:g}: P(PASS) / P(FAIL) / P(INCONCLUSIVE) in %")
+    sys.stdout.write(f"\n{kind}, margin {margin:g}: P(PASS) / P(FAIL) / P(INCONCLUSIVE) in %" + "\n")
     for n in SIZES:
         rates = {times: judge_drop(KINDS[kind], n, margin, times * margin, runs=RUNS, seed=n) for times in (0, 1, 2)}
         cells = (f"{100 * r.passed:5.1f} /{100 * r.failed:5.1f} /{100 * r.inconclusive:5.1f}" for r in rates.values())
-        print(f"  n = {n:3}: drop of 0, 1, 2 margins   " + "   ".join(cells))
+        sys.stdout.write(f"  n = {n:3}: drop of 0, 1, 2 margins   " + "   ".join(cells) + "\n")
         assert rates[0].failed <= 0.05 + NOISE
         assert rates[1].passed <= 0.05 + NOISE
         assert rates[2].passed <= 0.05
@@ -51,7 +53,9 @@ def test_the_n_that_plan_states_decides(kind: str, margin: float) -> None:
     n = needed([rule])
     assert n is not None
     equal, twice = (judge_drop(draw, n, margin, drop, runs=RUNS) for drop in (0.0, 2 * margin))
-    print(f"\n{kind}, margin {margin:g}, n = {n}: PASS of an equal one {equal.passed:.3f}, FAIL {twice.failed:.3f}")
+    sys.stdout.write(
+        f"\n{kind}, margin {margin:g}, n = {n}: PASS of an equal one {equal.passed:.3f}, FAIL {twice.failed:.3f}" + "\n"
+    )
     assert equal.passed >= 0.79  # 80 % within the noise of the simulation
     assert equal.failed <= 0.05 + NOISE
     assert twice.failed >= 0.79
@@ -70,7 +74,7 @@ def test_a_gate_of_several_metrics_decides_at_the_n_that_plan_states() -> None:
         return rates.passed, rates.failed
 
     passed, failed = judged({})
-    print(f"\nthree metrics, n = {n}: an equal release passes {passed:.3f} and fails {failed:.3f}")
+    sys.stdout.write(f"\nthree metrics, n = {n}: an equal release passes {passed:.3f} and fails {failed:.3f}" + "\n")
     assert passed >= 0.79
     assert failed <= 0.05 + NOISE
     for kind in margins:
