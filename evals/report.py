@@ -41,8 +41,9 @@ def build_table(run: EvalRun) -> Table:
     from rich.table import Table
 
     table = Table(title=f"{run.suite.name} v{run.suite.definition.version}, {run.mode}, {_asked(run)}")
-    for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("metric", no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval")
     table.add_column("n", justify="right")
     table.add_column("unscored", justify="right")
     splits = run.aggregates["by_split"] if len(run.aggregates["by_split"]) > 1 else {}
