@@ -25,12 +25,12 @@ def lose(row: Row, metric: str, how: str) -> Row | None:
     """The row without that score; None is no row at all."""
     if how == "row":
         return None
-    scores = {name: value for name, value in row.scores.items() if name != metric}
+    scores: dict[str, Any] = {name: value for name, value in row.scores.items() if name != metric}
     if how == "missing":
         return dataclasses.replace(row, scores=scores)
     if how == "unscored":
         return dataclasses.replace(row, scores=scores, unscored={**row.unscored, metric: "lost"})
-    lost = {"nan": math.nan, "infinite": math.inf, "text": "1.0", "off the scale": 2.0, "true": True}[how]
+    lost: Any = {"nan": math.nan, "infinite": math.inf, "text": "1.0", "off the scale": 2.0, "true": True}[how]
     return dataclasses.replace(row, scores={**scores, metric: lost})
 
 
