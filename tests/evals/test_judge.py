@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from evals.judge.book import PromptBook
 from evals.judge.identity import host_of
-from evals.judge.judge import ModelJudge, open_judge
+from evals.judge.judge import ModelJudge, closed_shape, open_judge
 from evals.judge.reply import BadReply, read_reply
 from evals.judge.server import JudgeFailed, JudgeServer
 from evals.judge.shapes import Level, Relevance, verdicts_on
 from lockgate.errors import UserError
 from lockgate.settings import Settings, load_settings
 from lockgate.types import Message
+from prompts.collection import prompt_files
+from prompts.lint import lint_project
 from tests.evals.judge_server import Reply, run_judge
 
 PROMPT = [Message("system", "You judge."), Message("user", "Is it?")]
@@ -334,6 +337,30 @@ def test_an_address_with_a_password_is_refused_and_not_shown(
     with pytest.raises(UserError, match="LOCKGATE_JUDGE_BASE_URL") as refused:
         load_settings(project=tmp_path)
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_judge_s_prompts_have_no_problem(tmp_path: Path) -> None:
+    names = [name for name in prompt_files(tmp_path) if name.startswith("judge-")]
+    findings = lint_project(Settings(project=tmp_path, _env_file=None), names)
+    assert findings.prompts == 6
+    assert findings.problems == []
+
+
+@pytest.mark.parametrize("shape", [Level, Relevance, verdicts_on(3)])
+def test_a_shape_allows_nothing_that_it_does_not_name(shape: type[BaseModel]) -> None:
+    def check(part: Any) -> None:
+        for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            check(each)
+        if isinstance(part, dict) and "properties" in part:
+            assert part["additionalProperties"] is False
+            assert part["required"] == list(part["properties"])
+
+    check(closed_shape(shape.model_json_schema()))
+
+
+def test_a_property_called_default_or_properties_stays() -> None:
+    shape = {"type": "object", "properties": {"default": {"type": "string", "default": "x"}, "properties": {}}}
+    assert closed_shape(shape)["properties"] == {"default": {"type": "string"}, "properties": {}}
 
 
 def test_a_host_has_no_password_or_query() -> None:

@@ -9,14 +9,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib import metadata
+from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from evals import ragas_adapter
 from evals.budget import BudgetSpent
+from evals.calibrate_commands import calibrate
 from evals.case import ExpectedCall, ToolCall
 from evals.judge.book import PromptBook
 from evals.judge.judge import ModelJudge
@@ -26,10 +30,12 @@ from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.ragas_adapter import find_spec, load_ragas, open_ragas, told_by
 from evals.ragas_table import RAGAS_METRICS, RAGAS_VERSION, UNUSABLE
 from lockgate.errors import MissingExtra, NotFound, UserError
+from lockgate.settings import Settings
 from tests.evals.judge_server import Reply, run_judge
 from tests.evals.judges import FakeJudge
 
-pytest.importorskip("ragas", reason="needs Ragas: pip install lockgate[evals]")
+if find_module("ragas") is None:  # not importorskip: it would import Ragas before its usage reports are off
+    pytest.skip("needs Ragas: pip install lockgate[evals]", allow_module_level=True)
 
 SAMPLE = JudgedSample(
     question="Where is the Eiffel Tower?",
@@ -397,6 +403,34 @@ def test_ragas_own_mean_passes_over_what_is_missing_and_ours_does_not() -> None:
     nan = float("nan")
     assert safe_nanmean([nan, nan, nan, nan, 1.0]) == 1.0
     assert not safe_nanmean([nan] * 5) < 0.8  # so a gate that asks "score < floor" lets it pass
+
+
+def test_a_metric_of_ragas_is_calibrated_under_its_own_name_and_parameters(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": f"q{number}",
+            "label": number % 2,
+            "source": "human",
+            "by": "ann",
+            "question": SAMPLE.question,
+            "answer": f"Answer number {number}.",
+            "reference": SAMPLE.reference,
+        }
+        for number in range(50)
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = typer.Typer()
+    app.command()(calibrate)
+    name = "ragas:factual_correctness[mode=recall]"
+    with run_judge(script) as stub:
+        settings = Settings(project=tmp_path, judge_base_url=stub.url, judge_model="m", _env_file=None)
+        arguments = [name, "--labels", str(tmp_path / "labels.jsonl"), "--json"]
+        result = CliRunner().invoke(app, arguments, obj=settings)
+    assert result.exit_code == 0, result.output
+    body = json.loads(result.stdout)
+    assert body["metric"] == name
+    assert body["judge"]["prompts"] == {name: told_by("factual_correctness", {"mode": "recall"})[1]}
+    assert body["vote"] is False  # the scripted model says the same of every answer
 
 
 @pytest.fixture(autouse=True)
