@@ -42,7 +42,7 @@ class ChainDefinition(ContentModel):
     relevance: Relevance = Relevance()
     prompts: Prompts = Prompts()
     model: str = Field(default="smollm2-135m-instruct", min_length=1)
-    mode: Literal["auto", "extractive", "generative"] = "auto"
+    mode: Literal["auto", "extractive", "generative"] = "extractive"
     suite: str = Field(default="docs-smoke", description="The suite whose scores `mode: auto` goes by.")
     passage_budget: int = Field(default=800, ge=100, le=200_000, description="Tokens of passages in the prompt.")
     max_tokens: int = Field(default=160, ge=1, le=100_000)

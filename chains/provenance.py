@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from lockgate.actor import Actor
 from lockgate.content import ContentModel
-from lockgate.git import git_state
+from lockgate.git import git_state, repository
 from lockgate.release import canonical_json
 from lockgate.signing import Signature, fingerprint, own_key_fingerprint, sign, verify
 
@@ -52,7 +52,8 @@ def make_provenance(state_dir: Path, project_dir: Path, release_id: str, builder
     body = ProvenanceBody(
         release=release_id,
         commit=git.commit if git else "",
-        dirty=git.dirty if git else False,
+        # In a repository without a commit nothing is committed.
+        dirty=git.dirty if git else repository(project_dir) is not None,
         builder=builder.name,
         verified=builder.verified,
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -11,6 +11,7 @@ from chains.definition import ChainDefinition, load_chain
 from chains.modes import better_mode
 from chains.provenance import make_provenance, verify_provenance
 from guardrails.policy import load_policy
+from ingestion.options import index_folder
 from ingestion.terms import Lexicon
 from lockgate.actor import Actor, current_actor
 from lockgate.errors import LockgateError, NotFound, UserError
@@ -69,17 +70,23 @@ def build_from_project(settings: Settings, chain: str, *, snapshot: str | None =
         return build_release(settings, db, open_embedder(settings), chain, actor=current_actor(), snapshot=snapshot)
 
 
-def keep_release(settings: Settings, db: Database, manifest: Manifest, actor: Actor) -> ReleaseRecord:
-    """Write ``manifest`` with its provenance; one that is here already stays as it is."""
+def keep_release(
+    settings: Settings, db: Database, manifest: Manifest, actor: Actor, *, purpose: str = ""
+) -> ReleaseRecord:
+    """Write ``manifest`` with its provenance; one that is here already stays as it is.
+
+    ``purpose`` marks one that is made for a comparison only: it is not listed, and keeps no snapshot.
+    """
     store = open_releases(settings, db)
     try:
         known = store.find(manifest.id)
     except NotFound:
         known = None
-    if known is not None and store.objects.has(manifest.id):
-        return known
+    if known is not None and (purpose or not known.purpose):
+        # The object may have been lost or damaged since; writing it again repairs it.
+        return store.write(manifest, known.provenance, purpose=known.purpose)
     provenance = make_provenance(settings.state_dir, settings.project_dir, manifest.id, actor)
-    return store.write(manifest, provenance)
+    return store.write(manifest, provenance, purpose=purpose)
 
 
 def build_manifest(
@@ -96,18 +103,18 @@ def build_manifest(
     _refuse_channel_names(db, definition.name)
     policy = load_policy(settings.project_dir, definition.policy)
     model = pin_model(settings, definition)
+    mode = better_mode(db, definition, model.name) if definition.mode == "auto" else definition.mode
     return Manifest(
         lockgate=version("lockgate"),
-        chain=definition.model_dump(mode="json"),
+        # The mode that `auto` came to, so that it gives the same release as writing that mode down.
+        chain=definition.model_copy(update={"mode": mode}).model_dump(mode="json"),
         prompts=_pin_prompts(settings.project_dir, definition, prompts or {}),
         snapshot=_pin_snapshot(settings, db, embedder, snapshot),
         embedder=PinnedEmbedder(name=embedder.name, digest=embedder.digest, files=embedder.files),
         model=model,
         adapter=None,
         policy=PinnedPolicy(name=policy.name, hash=policy.hash, text=policy.text),
-        route=PinnedRoute(
-            mode=better_mode(db, definition, model.name) if definition.mode == "auto" else definition.mode
-        ),
+        route=PinnedRoute(mode=mode),
         cache=PinnedCache(),
     )
 
@@ -144,12 +151,18 @@ def verify_release(settings: Settings, db: Database, release_id: str, *, deep: b
         record = store.find(release_id)
     except LockgateError as error:
         return [str(error)]
-    problems: list[str] = []
+    problems = answering_problems(settings, db, manifest, deep=deep)
     provenance = verify_provenance(record.provenance, release_id, state_dir=settings.state_dir)
     if not provenance.ok:
-        problems.append(f"provenance: {provenance.problem}.")
-    problems += _verify_texts(manifest)
-    problems += _verify_snapshot(db, store.objects, manifest.snapshot)
+        problems.insert(0, f"provenance: {provenance.problem}.")
+    return problems
+
+
+def answering_problems(settings: Settings, db: Database, manifest: Manifest, *, deep: bool = False) -> list[str]:
+    """Why the release could not answer here. Who built it is not asked: that matters to a gate, not to a way back."""
+    store = open_releases(settings, db)
+    problems = _verify_texts(manifest)
+    problems += _verify_snapshot(settings, db, store.objects, manifest.snapshot)
     problems += _verify_models(settings, manifest, deep=deep)
     return problems
 
@@ -166,9 +179,9 @@ def _pin_prompts(
 
 
 def _pin_snapshot(settings: Settings, db: Database, embedder: EmbedderHandle, name: str | None) -> PinnedSnapshot:
-    record = find_snapshot(db, name) if name else current_snapshot(db)
+    record = current_snapshot(db) if name is None else find_snapshot(db, name)
     if record is None:
-        if name:
+        if name is not None:
             raise NotFound(f"There is no snapshot {name[:64]!r}.", hint="See: lockgate ingestion snapshots")
         raise NotFound(
             "Nothing is indexed yet, so there is no snapshot to pin.", hint="Run: lockgate ingestion sync PATH"
@@ -192,7 +205,13 @@ def _pin_snapshot(settings: Settings, db: Database, embedder: EmbedderHandle, na
 
 def _lexicon_object(objects: ObjectStore, record: SnapshotRecord) -> str:
     """The lexicon under the hash of its canonical bytes: the first version stored it with the time of day in it."""
-    return objects.put(Lexicon.from_bytes(objects.get(record.lexicon)).to_bytes())
+    try:
+        return objects.put(Lexicon.from_bytes(objects.get(record.lexicon)).to_bytes())
+    except NotFound:
+        raise NotFound(
+            f"The word counts of snapshot {record.id[:12]} are gone.",
+            hint="Run: lockgate ingestion sync (it writes them again), or restore a backup of the state folder.",
+        ) from None
 
 
 def _refuse_channel_names(db: Database, chain: str) -> None:
@@ -226,7 +245,7 @@ def _verify_texts(manifest: Manifest) -> list[str]:
     return problems
 
 
-def _verify_snapshot(db: Database, objects: ObjectStore, pinned: PinnedSnapshot) -> list[str]:
+def _verify_snapshot(settings: Settings, db: Database, objects: ObjectStore, pinned: PinnedSnapshot) -> list[str]:
     record = find_snapshot(db, pinned.id)
     if record is None:
         return [
@@ -234,14 +253,23 @@ def _verify_snapshot(db: Database, objects: ObjectStore, pinned: PinnedSnapshot)
             "index."
         ]
     problems = []
+    if not settings.qdrant_url and not _has_files(index_folder(settings.state_dir, pinned.embedder)):
+        problems.append(
+            f"snapshot {pinned.id[:12]}: its index is gone. Run: lockgate ingestion sync (it writes it anew from the "
+            "kept vectors)"
+        )
     if (record.documents, record.chunks, record.embedder) != (pinned.documents, pinned.chunks, pinned.embedder):
         problems.append(f"snapshot {pinned.id[:12]} does not hold what the release pins.")
-    for what, name in (("page list", pinned.manifest), ("word counts", record.lexicon)):
+    for what, name in (("page list", pinned.manifest), ("word counts", pinned.lexicon)):
         try:
             objects.get(name)
         except LockgateError as error:
             problems.append(f"snapshot {pinned.id[:12]}: its {what} cannot be read: {error}")
     return problems
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _verify_models(settings: Settings, manifest: Manifest, *, deep: bool) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,13 +37,13 @@ def build(
     from chains.release import build_from_project
 
     settings = settings_of(ctx.obj)
-    record = build_from_project(settings, chain or settings.chain, snapshot=snapshot)
+    record = build_from_project(settings, settings.chain if chain is None else chain, snapshot=snapshot)
     if as_json:
         typer.echo(json_text(describe(record)))
         return
     typer.echo(record.id)
-    body = record.provenance.get("body", {})
-    commit = f"commit {body['commit'][:12]}" if body.get("commit") else "no git commit"
+    body = provenance_body(record)
+    commit = f"commit {str(body['commit'])[:12]}" if body.get("commit") else "no git commit"
     changed = ", with changes" if body.get("dirty") else ""
     typer.echo(plain(f"Chain {record.chain}, snapshot {record.snapshot[:12]}, {commit}{changed}."), err=True)
     typer.echo(f"Next: lockgate release promote {record.id[:12]} staging", err=True)
@@ -53,6 +54,7 @@ def list_(
     ctx: typer.Context,
     chain: Annotated[str | None, typer.Option(help="Only releases of this chain.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    all_of_them: Annotated[bool, typer.Option("--all", help="Also those that were made for a comparison.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Releases, newest first, with the channels that point at them."""
@@ -61,7 +63,7 @@ def list_(
 
     settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
-        records = open_releases(settings, db).list(chain=chain, limit=limit)
+        records = open_releases(settings, db).list(chain=chain, limit=limit, all_of_them=all_of_them)
         marks = channel_marks(db)
     if as_json:
         typer.echo(json_text([describe(record) | {"channels": marks[record.id]} for record in records]))
@@ -70,7 +72,7 @@ def list_(
         typer.echo("No release yet. Run: lockgate release build", err=True)
     for record in records:
         channels = ", ".join(marks[record.id])
-        builder = str(record.provenance.get("body", {}).get("builder", "?"))
+        builder = str(provenance_body(record).get("builder", "?"))
         typer.echo(
             plain(
                 f"{record.id[:12]}  {record.created_at:%Y-%m-%d %H:%M}  {record.chain:<12} snapshot "
@@ -126,11 +128,14 @@ def verify(ctx: typer.Context, release: ReleaseArgument, as_json: JsonOption = F
 
 
 def release_named(settings: Settings, db: Database, name: str) -> str:
-    """The id of the release that ``name`` is, begins with, or points at as a channel."""
+    """The id of the release that ``name`` is, begins with, or points at as a channel. Empty text is no name: an unset
+    variable of a script must not mean whatever is the default."""
     from chains.target import read_target, resolve
-    from lockgate.errors import NotFound
+    from lockgate.errors import NotFound, UserError
     from lockgate.store.releases import open_releases
 
+    if not name.strip():
+        raise UserError("The name of a release is empty.", hint="See: lockgate release list")
     store = open_releases(settings, db)
     try:
         target = read_target(db, name, settings.chain)
@@ -154,11 +159,18 @@ def channel_marks(db: Database) -> dict[str, list[str]]:
     return marks
 
 
+def provenance_body(record: ReleaseRecord) -> Mapping[str, Any]:
+    """What the provenance says; nothing where the row was tampered with."""
+    body = record.provenance.get("body")
+    return body if isinstance(body, dict) else {}
+
+
 def describe(record: ReleaseRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "chain": record.chain,
         "snapshot": record.snapshot,
+        "purpose": record.purpose or None,
         "created_at": record.created_at.isoformat(),
         "provenance": dict(record.provenance),
     }

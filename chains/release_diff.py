@@ -12,6 +12,7 @@ from ingestion.manifest import ManifestPage, read_pages
 from lockgate.errors import LockgateError
 from lockgate.release import Manifest, PinnedPrompt, PinnedSnapshot, PromptRole
 from lockgate.store.objects import ObjectStore
+from prompts.difference import file_pairs
 
 MAX_LINES = 2000
 """A text of more lines is not compared line by line: that takes time that grows with the square."""
@@ -22,7 +23,10 @@ NAMED_FILES = 3
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """A file that came, went or changed; ``lines`` are those of a unified diff, without line ends."""
+    """A file that came, went or changed; ``lines`` are those of a unified diff, without line ends.
+
+    ``name`` is "old -> new" for one that has another name now.
+    """
 
     name: str
     change: str  # added, removed, changed
@@ -110,12 +114,12 @@ def diff_releases(before: Manifest, after: Manifest, objects: ObjectStore) -> Re
     )
 
 
-def text_diff(before: str, after: str, name: str) -> tuple[str, ...]:
-    """A unified diff; one line that says so for texts too long to compare."""
+def text_diff(before: str, after: str, name: str, new_name: str = "") -> tuple[str, ...]:
+    """A unified diff; one line that says so for texts too long to compare. ``new_name`` is for a renamed file."""
     old, new = _lines(before), _lines(after)
     if max(len(old), len(new)) > MAX_LINES:
         return (f"@@ {len(old)} lines before, {len(new)} lines after: too long to compare line by line @@",)
-    diff = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
+    diff = difflib.unified_diff(old, new, f"a/{name}", f"b/{new_name or name}", lineterm="")
     return tuple(part for line in diff for part in line.split("\n"))
 
 
@@ -137,8 +141,20 @@ def _prompts(before: Manifest, after: Manifest) -> Iterator[PromptChange]:
     for role in sorted(before.prompts.keys() | after.prompts.keys()):
         old, new = before.prompts.get(role), after.prompts.get(role)
         if old != new:
-            files = _texts(old.files if old else {}, new.files if new else {})
-            yield PromptChange(role, _prompt_name(old), _prompt_name(new), tuple(files))
+            yield PromptChange(role, _prompt_name(old), _prompt_name(new), tuple(_prompt_texts(old, new)))
+
+
+def _prompt_texts(old: PinnedPrompt | None, new: PinnedPrompt | None) -> Iterator[TextChange]:
+    """A renamed prompt's files are compared with what they were called before."""
+    if old is None or new is None:
+        yield from _texts(old.files if old else {}, new.files if new else {})
+        return
+    left_before, left_after = dict(old.files), dict(new.files)
+    for before, after in file_pairs(old, new):
+        if before != after and before in old.files and after in new.files:
+            lines = text_diff(left_before.pop(before), left_after.pop(after), before, after)
+            yield TextChange(f"{before} -> {after}", "changed", lines)
+    yield from _texts(left_before, left_after)
 
 
 def _prompt_name(prompt: PinnedPrompt | None) -> str:

@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 
 from lockgate.errors import NotFound
+from lockgate.store.channels import NAME as CHANNEL
 from lockgate.store.channels import PRODUCTION, STAGING, ChannelRecord, get_channel, list_channels
 from lockgate.store.database import Database
 from lockgate.store.releases import ReleaseStore
 
+_CHAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}\Z")
 _PART_OF_ID = re.compile(r"[0-9a-f]{12,63}\Z")
 MAX_SHOWN = 80
@@ -52,6 +54,8 @@ def read_target(db: Database, name: str, default_chain: str) -> Target:
         return Target(release=name)
     if "@" in name:
         chain, _, channel = name.partition("@")
+        if not _CHAIN.match(chain) or not CHANNEL.match(channel):
+            raise _unknown(name, list_channels(db), default_chain)
         return Target(chain=chain, channel=channel)
     known = list_channels(db)
     if name in (STAGING, PRODUCTION) or name in {record.channel for record in known}:
@@ -60,7 +64,11 @@ def read_target(db: Database, name: str, default_chain: str) -> Target:
         return Target(chain=name)
     if _PART_OF_ID.match(name):
         return Target(release=name)
-    raise NotFound(
+    raise _unknown(name, known, default_chain)
+
+
+def _unknown(name: str, known: list[ChannelRecord], default_chain: str) -> NotFound:
+    return NotFound(
         f"The model {_short(name)!r} does not exist. Models: {', '.join(models(known, default_chain)) or 'none yet'}.",
         hint="A model is a channel, chain@channel or a release's id. To set a channel: "
         "lockgate release promote RELEASE CHANNEL",
@@ -89,6 +97,9 @@ def resolve(db: Database, store: ReleaseStore, target: Target, default_chain: st
     if target.channel:
         record = get_channel(db, target.channel, chain)
         if record.release is None:
+            known = list_channels(db)
+            if chain != default_chain and chain not in {each.chain for each in known}:
+                raise _unknown(target.model, known, default_chain)
             raise _not_set(chain, target.channel)
         return Pointed(record.release, record)
     for channel in (PRODUCTION, STAGING):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from evals.suite import load_suite
-from lockgate.errors import LockgateError
+from lockgate.errors import NotFound
 from lockgate.store.database import Database
 from lockgate.store.snapshots import PageRecord, find_snapshot, pages_at
 
@@ -49,10 +49,11 @@ def page_questions(pages: Sequence[PageRecord], count: int) -> list[str]:
 
 
 def _suite_questions(project_dir: Path, manifest: Manifest) -> list[str]:
-    """The first answerable cases that stand alone; none when the suite is not there or broken."""
+    """The first answerable cases that stand alone; none when the suite is not there. A broken one raises UserError: a
+    gate must not become easier by it."""
     try:
         suite = load_suite(project_dir, _suite_name(project_dir, manifest))
-    except LockgateError:
+    except NotFound:
         return []
     return [case.question for case in suite.cases if case.answerable and not case.history][:FROM_SUITE]
 

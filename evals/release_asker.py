@@ -32,7 +32,7 @@ class ReleaseAsker:
     def open(self, manifest: Manifest) -> LocalAsker:
         """Raises what assembling it raises; a running server may tell only when it is asked."""
         if manifest.id not in self._opened:
-            keep_release(self._settings, self._db, manifest, self._builder)
+            keep_release(self._settings, self._db, manifest, self._builder, purpose="comparison")
             self._opened[manifest.id] = self._host.open(Target(release=manifest.id))
         return self._opened[manifest.id]
 

@@ -100,7 +100,8 @@ def _provenance(facts: ReleaseFacts) -> Iterator[Row]:
     body = facts.record.provenance.get("body")
     said = body if isinstance(body, dict) else {}
     changed = said.get("dirty")
-    commit = str(said.get("commit") or "none: the project was in no git repository")
+    without = "no commit yet" if changed else "none: the project was in no git repository"
+    commit = str(said.get("commit") or without)
     yield "commit", f"{commit}, with changes that are not committed" if changed else commit, "yellow" if changed else ""
     proof = "verified" if said.get("verified") else "not verified: the name was only said"
     yield "built by", f"{said.get('builder', 'unknown')} ({proof})", ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.chunking import Chunking, CountTokens
 from ingestion.index import Index
+from ingestion.options import index_folder
 from ingestion.source import FolderSource, folder_source, load_sources
 from ingestion.sync import SyncReport, Workshop, clear_unfinished, run_sync
 from ingestion.terms import Lexicon, TermCounter
@@ -257,7 +258,7 @@ class IndexService:
         return EdgeIndex(self._folder(digest), dimension)
 
     def _folder(self, digest: str) -> Path:
-        return self._settings.state_dir / "index" / digest[:16]
+        return index_folder(self._settings.state_dir, digest)
 
     def _lose(self, error: Corrupt) -> None:
         """Note that the index cannot answer. Only a sync starts over: a read must not throw state away."""

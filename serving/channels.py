@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.actor import Actor
-from lockgate.errors import NotFound, UserError
+from lockgate.errors import Conflict, Corrupt, NotFound, UserError
 from lockgate.store.channels import (
     Action,
     ChannelRecord,
@@ -82,6 +82,12 @@ def promote(
         report.require_pass()
     forced = report.verdict != "PASS"
     if rollout is None and before.release == release and before.rollout is None and before.forced == forced:
+        now = get_channel(db, channel, manifest.name)
+        if now.version != before.version:
+            raise Conflict(
+                f"The channel {channel} of chain {manifest.name} has moved to {(now.release or '')[:12]} meanwhile.",
+                hint=f"Look at it (lockgate release history {channel}) and decide again.",
+            )
         return Promotion(before, report, moved=False)
     record = move_channel(
         db,
@@ -114,10 +120,12 @@ def roll_back(
 ) -> ChannelRecord:
     """Point ``channel`` at the release that it pointed at before, or at ``to`` (a whole id) if it ever did.
 
-    No gate: going back must not wait. But everything that the release pins has to be here, else Corrupt or NotFound
-    is raised and the pointer stays. Raises Conflict when the channel moves meanwhile.
+    Rolling back twice goes back two promotions, not forth again. No gate: going back must not wait. But everything that
+    an answer needs has to be here, else NotFound is raised and the pointer stays. During a rollout ``to`` has to be
+    named, since ending the rollout may be what is meant. Raises Conflict when the channel moves meanwhile.
     """
-    from chains.release import verify_release
+    from chains.release import answering_problems
+    from lockgate.store.releases import open_releases
 
     reason = check_reason(reason)
     before = get_channel(db, check_name(channel), chain)
@@ -126,8 +134,16 @@ def roll_back(
             f"The channel {channel!r} of chain {chain!r} was never set, so there is nothing to go back to.",
             hint="See: lockgate release list",
         )
+    if before.rollout is not None and to is None:
+        raise UserError(
+            f"A rollout of release {before.rollout.release[:12]} is under way in {channel}.",
+            hint=f"To end it: lockgate release rollout {channel} --stop. To go back all the same: --to RELEASE.",
+        )
     target, forced = _earlier(db, before, to)
-    problems = verify_release(settings, db, target)
+    try:
+        problems = answering_problems(settings, db, open_releases(settings, db).manifest(target))
+    except (NotFound, Corrupt) as error:
+        problems = [str(error)]
     if problems:
         raise NotFound(
             f"Release {target[:12]} cannot answer here, so {channel} stays at {before.release[:12]}. "
@@ -180,24 +196,36 @@ def check_reason(reason: str, *, needed: bool = False) -> str:
 
 
 def _earlier(db: Database, before: ChannelRecord, to: str | None) -> tuple[str, bool]:
-    """(release, whether it was forced when the channel last pointed at it)."""
-    moves: list[tuple[str, bool]] = [
-        (move.to_release, move.forced)
-        for move in history(db, before.channel, before.chain, limit=HISTORY)
-        if move.action in _POINTING
-    ]
-    for release, forced in moves:
-        if release == (to or release) and (to is not None or release != before.release):
-            return release, forced
+    """(release, whether it was forced when the channel last pointed at it).
+
+    Promotions pile up, and going back to a release takes off everything above it, so that what was undone is not gone
+    back to.
+    """
+    pile: list[tuple[str, bool]] = []
+    ever: dict[str, bool] = {}
+    for move in reversed(history(db, before.channel, before.chain, limit=HISTORY)):
+        if move.action == "rollback":
+            while pile and pile[-1][0] != move.to_release:
+                pile.pop()
+        if move.action in _POINTING:
+            if not pile or pile[-1][0] != move.to_release:
+                pile.append((move.to_release, move.forced))
+            ever[move.to_release] = move.forced
+    hint = f"See: lockgate release history {before.channel}"
     if to is not None:
+        if to == before.release and before.rollout is None:
+            raise UserError(f"The channel {before.channel!r} points at release {to[:12]} already.", hint=hint)
+        if to not in ever:
+            raise NotFound(
+                f"The channel {before.channel!r} never pointed at release {to[:12]}: that takes a promotion.", hint=hint
+            )
+        return to, ever[to]
+    if len(pile) < 2:
         raise NotFound(
-            f"The channel {before.channel!r} never pointed at release {to[:12]}: that takes a promotion.",
-            hint=f"See: lockgate release history {before.channel}",
+            f"The channel {before.channel!r} never pointed at another release before {(before.release or '')[:12]}.",
+            hint=f"{hint}. To go to a release that was rolled back: --to RELEASE",
         )
-    raise NotFound(
-        f"The channel {before.channel!r} never pointed at another release than {(before.release or '')[:12]}.",
-        hint=f"See: lockgate release history {before.channel}",
-    )
+    return pile[-2]
 
 
 _POINTING: tuple[Action, ...] = ("promote", "rollback")

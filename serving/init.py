@@ -50,10 +50,13 @@ def make_project(folder: Path, *, git: bool | None = None) -> NewProject:
     name = project_name(target)
     files = project_files(name)
     repository_maker = _Repository(target, git)
-    if target.exists():
-        _fill(target, files, repository_maker.make)
-    else:
-        _place(target, files, repository_maker.make)
+    try:
+        if target.exists():
+            _fill(target, files, repository_maker.make)
+        else:
+            _place(target, files, repository_maker.make)
+    except OSError as error:
+        raise UserError(f"{target}: no project can be made here ({error.strerror or error}).") from error
     return NewProject(name, target, tuple(sorted(files)), repository_maker.state, repository_maker.note)
 
 

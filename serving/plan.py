@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockgate.errors import NotFound, UserError
+from lockgate.errors import Corrupt, NotFound, UserError
 from lockgate.models.catalogue import (
     MEGABYTE,
     ModelEntry,
@@ -79,7 +79,10 @@ def _pinned_models(settings: Settings) -> tuple[ModelFiles, ...]:
     from lockgate.store.database import open_database
 
     with open_database(settings.database) as db:
-        manifest = default_manifest(settings, db)
+        try:
+            manifest = default_manifest(settings, db)
+        except (NotFound, Corrupt):
+            return ()  # the other channels may answer; the server tells what is wrong with this one
     if manifest is None:
         return ()
     return tuple(files for files in (manifest.embedder.files, manifest.model.files) if files is not None)

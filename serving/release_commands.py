@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lockgate.errors import GateFailed, Inconclusive
 from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 from serving.rollout_commands import rollout
 
 if TYPE_CHECKING:
     from evals.verdict import GateReport
+    from lockgate.settings import Settings
     from lockgate.store.channels import ChannelRecord, MoveRecord
+    from lockgate.store.database import Database
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(rollout)
+
+DEFAULT_SAMPLE = 10.0
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChannelArgument = Annotated[
@@ -42,7 +49,9 @@ def promote(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Answer users as before and run the release aside, on a sample.")
     ] = False,
-    sample: Annotated[float, typer.Option(help="With --shadow: the share of the requests to repeat, in percent.")] = 10,
+    sample: Annotated[
+        float | None, typer.Option(help="With --shadow: the share of the requests to repeat, in percent; default: 10.")
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="With --shadow: requests to repeat at most.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +70,12 @@ def promote(
     with open_database(settings.database) as db:
         name = release_named(settings, db, release)
         rollout = _rollout(name, percent, sample, budget, shadow=shadow)
-        with open_host(settings, "lockgate release promote") as host, progress_bars() as progress:
+        judged: list[GateReport] = []
+        with (
+            open_host(settings, "lockgate release promote") as host,
+            progress_bars() as progress,
+            _told_in_json(judged, as_json=as_json),
+        ):
             done = channels.promote(
                 settings,
                 db,
@@ -73,7 +87,7 @@ def promote(
                 force=force,
                 rollout=rollout,
                 progress=progress,
-                say=None if as_json else _say_report,
+                say=judged.append if as_json else _say_report,
             )
     if as_json:
         typer.echo(json_text({"moved": done.moved, "channel": describe(done.record), "gate": done.report.as_json()}))
@@ -99,7 +113,7 @@ def rollback(
 
     settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
-        wanted = release_named(settings, db, to) if to else None
+        wanted = release_named(settings, db, to) if to is not None else None
         record = roll_back(
             settings, db, channel, chain or settings.chain, actor=current_actor(), to=wanted, reason=reason
         )
@@ -123,6 +137,8 @@ def history(
     chain = chain or settings.chain
     with open_database(settings.database) as db:
         moves = moves_of(db, check_name(channel), chain, limit=limit)
+        if not moves:
+            _require_known(settings, db, channel, chain)
     if as_json:
         typer.echo(json_text([describe_move(move) for move in moves]))
         return
@@ -130,6 +146,22 @@ def history(
         typer.echo(f"The channel {channel} of chain {chain} was never set.", err=True)
     for move in moves:
         typer.echo(plain("\n".join(_move_lines(move))))
+
+
+def _require_known(settings: Settings, db: Database, channel: str, chain: str) -> None:
+    """Raises NotFound for a channel or chain that nothing knows of: a misspelt one has no history either."""
+    from chains.definition import list_chains
+    from evals.gate import channels
+    from lockgate.errors import NotFound
+    from lockgate.store.channels import list_channels
+
+    known = list_channels(db)
+    names = sorted({*channels(settings.project_dir), *(record.channel for record in known)})
+    if channel not in names:
+        raise NotFound(f"There is no channel {channel!r}.", hint=f"Channels: {', '.join(names)}.")
+    chains = sorted({*list_chains(settings.project_dir), *(record.chain for record in known)})
+    if chain not in chains:
+        raise NotFound(f"There is no chain {chain[:80]!r}.", hint=f"Chains: {', '.join(chains)}.")
 
 
 def describe(record: ChannelRecord) -> dict[str, Any]:
@@ -161,6 +193,17 @@ def describe_move(move: MoveRecord) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def _told_in_json(judged: list[GateReport], *, as_json: bool) -> Iterator[None]:
+    """A program needs the gate's report most when the gate refuses."""
+    try:
+        yield
+    except (GateFailed, Inconclusive):
+        if as_json and judged:
+            typer.echo(json_text({"moved": False, "channel": None, "gate": judged[-1].as_json()}))
+        raise
+
+
 def _say_report(report: GateReport) -> None:
     for line in report.lines():
         typer.echo(plain(line), err=True)
@@ -170,17 +213,21 @@ def _rollout_of(rollout: Any) -> dict[str, Any] | None:
     return {**asdict(rollout), "bounds": dict(rollout.bounds)} if rollout else None
 
 
-def _rollout(release: str, percent: float | None, sample: float, budget: int | None, *, shadow: bool) -> Any:
+def _rollout(release: str, percent: float | None, sample: float | None, budget: int | None, *, shadow: bool) -> Any:
     from lockgate.errors import UserError
     from serving.rollout import new_rollout
 
     if percent is not None and shadow:
         raise UserError("Only one of --percent and --shadow can be given.")
-    if budget is not None and not shadow:
-        raise UserError("--budget belongs to --shadow.")
+    for option, value in (("--budget", budget), ("--sample", sample)):
+        if value is not None and not shadow:
+            # Without it, a forgotten --shadow would give the release to everybody.
+            raise UserError(f"{option} belongs to --shadow.")
     if percent is not None:
         return new_rollout("percent", release, share=percent)
-    return new_rollout("shadow", release, share=sample, budget=budget) if shadow else None
+    if not shadow:
+        return None
+    return new_rollout("shadow", release, share=DEFAULT_SAMPLE if sample is None else sample, budget=budget)
 
 
 def _said(record: ChannelRecord, *, moved: bool) -> str:

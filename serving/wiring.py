@@ -82,6 +82,7 @@ class Application:
         self._failure: LockgateError | None = None
         self._sync_failure: LockgateError | None = None
         self._release_failure: LockgateError | None = None
+        self._broken: LockgateError | None = None  # why the default channel's release cannot answer
         self._parts: Parts | None = None
         self._db: Database | None = None
         self._service: IndexService | None = None
@@ -290,7 +291,10 @@ class Application:
         from ingestion import embedding
         from serving.plan import default_manifest
 
-        manifest = None if self._keeps_staging else default_manifest(self._settings, db)
+        try:
+            manifest = None if self._keeps_staging else default_manifest(self._settings, db)
+        except LockgateError:
+            manifest = None  # told by whoever looks at the channels
         if manifest is not None and manifest.embedder.name == self._settings.embedder:
             return embedding.open_pinned_embedder(self._settings, manifest.embedder.files)
         return embedding.open_embedder(self._settings)
@@ -344,16 +348,20 @@ class Application:
     def _look(self, parts: Parts, seen: dict[tuple[str, str], int]) -> None:
         from lockgate.store.channels import list_channels
 
+        moved = []
         for record in list_channels(parts.db):
             current = parts.keeper.check(record) if record.rollout else record
             if seen.get((record.channel, record.chain)) != current.version:
-                self._make_ready(parts, current)
+                moved.append(current)
                 seen[record.channel, record.chain] = current.version
-        pointed = self._default(parts)
+        pointed, broken = self._default(parts)
         with self._lock:
-            self._pointed = pointed
+            self._pointed, self._broken = pointed, broken
             if pointed is not None and self._model_loaded:
                 self._model_name = pointed.manifest.model.name
+        # After everything that must not wait: a model may take seconds to load.
+        for record in moved:
+            self._make_ready(parts, record)
 
     def _make_ready(self, parts: Parts, record: ChannelRecord) -> None:
         """So that the first request after a move does not wait. What cannot be is told to whoever asks for it."""
@@ -362,24 +370,31 @@ class Application:
                 continue
             try:
                 parts.shelf.get(release)
+                if self._model_loaded:  # while starting, the default release's model comes first
+                    parts.models.load(parts.store.manifest(release).model)
             except LockgateError as error:
                 log.error(
                     "%s of %s points at %s, which cannot answer: %s", record.channel, record.chain, release, error
                 )
 
-    def _default(self, parts: Parts) -> PointedRelease | None:
-        """Where a request without a model goes; None while no channel of the default chain is set."""
+    def _default(self, parts: Parts) -> tuple[PointedRelease | None, LockgateError | None]:
+        """Where a request without a model goes, None while no channel of the default chain is set; and what is wrong
+        with the release that it would go to."""
         from chains.target import Target, resolve
 
         try:
             pointed = resolve(parts.db, parts.store, Target(), self._settings.chain)
         except NotFound:
-            return None
+            return None, None
         assert pointed.channel is not None  # noqa: S101 - Target() names no release
         before = self._pointed
         if before is not None and before.manifest.id == pointed.release:
-            return PointedRelease(pointed.channel, before.manifest)
-        return PointedRelease(pointed.channel, parts.store.manifest(pointed.release))
+            return PointedRelease(pointed.channel, before.manifest), None
+        try:
+            return PointedRelease(pointed.channel, parts.store.manifest(pointed.release)), None
+        except LockgateError as error:
+            # One broken release must not keep the other channels from answering.
+            return None, error
 
     def _release_to_staging(self) -> None:
         """What ``lockgate up`` promises: staging answers from the project as it is, if its gate lets it."""
@@ -395,6 +410,7 @@ class Application:
                 release = build_release(settings, parts.db, parts.service.embedder, settings.chain, actor=actor).id
                 record = get_channel(parts.db, STAGING, settings.chain)
                 if record.release != release or record.rollout is not None:
+                    self._respect_rollback(parts, record, release)
                     promote(
                         settings,
                         parts.db,
@@ -411,6 +427,17 @@ class Application:
                 failure = error
         with self._lock:
             self._release_failure = failure
+
+    def _respect_rollback(self, parts: Parts, record: ChannelRecord, release: str) -> None:
+        """Raises Conflict while staging is where somebody rolled it back to: that was meant."""
+        from lockgate.store.channels import history
+
+        newest = history(parts.db, record.channel, record.chain, limit=1)
+        if newest and newest[0].action == "rollback":
+            raise Conflict(
+                f"{newest[0].actor} rolled {record.channel} back to {newest[0].to_release[:12]}, so it stays there.",
+                hint=f"To go on with the project as it is: lockgate release promote {release[:12]} {record.channel}",
+            )
 
     def _releasing_early(self, service: IndexService, progress: Progress) -> Progress:
         """A first sync of many pages makes a snapshot without vectors first; people can ask that while it goes on."""
@@ -486,6 +513,9 @@ class Application:
     def _why_no_release(self, snapshot: str | None) -> str:
         with self._lock:
             syncing, sync_failure, release_failure = self._syncing, self._sync_failure, self._release_failure
+            broken = self._broken
+        if broken is not None:
+            return str(broken)
         if snapshot is None and syncing:
             return "indexing the documents for the first time"
         if snapshot is None:
@@ -499,7 +529,7 @@ class Application:
     def _warning(self) -> str:
         """What a person should know although answers are given."""
         with self._lock:
-            error = self._release_failure or self._sync_failure
+            error = self._release_failure or self._sync_failure or self._broken
         return str(error) if error else ""
 
     def _share(self, embedding: float | None) -> float | None:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from lockgate.actor import Actor
-from lockgate.errors import Conflict, UserError
+from lockgate.errors import Conflict, Corrupt, NotFound, UserError
 from lockgate.store.database import Database
-from lockgate.store.tables import Channel, ChannelMove
+from lockgate.store.tables import Channel, ChannelMove, Release, Snapshot
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 STAGING = "staging"
@@ -146,6 +147,7 @@ def move_channel(db: Database, move: Move) -> ChannelRecord:
                 if cast("Any", session.execute(swap)).rowcount != 1:
                     raise _Lost
             session.flush()
+            _require_snapshots(session, move)
             session.add(
                 ChannelMove(
                     channel=move.channel,
@@ -204,6 +206,20 @@ def release_at(db: Database, channel: str, chain: str, at: datetime) -> MoveReco
     return _move(row) if row else None
 
 
+def _require_snapshots(session: Session, move: Move) -> None:
+    """In the same transaction as the move: a sync that drops old snapshots comes before it or after it, and what a
+    channel points at is not dropped. A move past the gate, and one that only ends a rollout, is not held up."""
+    if move.action == "stop" or move.forced or (move.rollout and move.rollout.forced):
+        return
+    for name in (move.release, move.rollout.release if move.rollout else None):
+        row = session.get(Release, name) if name else None
+        if row is not None and session.scalar(select(Snapshot.seq).where(Snapshot.id == row.snapshot)) is None:
+            raise NotFound(
+                f"The snapshot {row.snapshot[:12]} of release {row.id[:12]} is not here any more.",
+                hint="A sync of the same documents brings it back; or build a new release.",
+            )
+
+
 class _Lost(Exception):
     """Another move came first."""
 
@@ -225,8 +241,16 @@ def _rollout_json(rollout: Rollout | None) -> dict[str, Any]:
     return {**asdict(rollout), "bounds": dict(rollout.bounds)} if rollout else {}
 
 
-def _rollout(body: Mapping[str, Any]) -> Rollout | None:
-    return Rollout(**body) if body else None
+def _rollout(body: Any, where: str) -> Rollout | None:
+    if not body:
+        return None
+    try:
+        return Rollout(**body)
+    except TypeError:
+        raise Corrupt(
+            f"The rollout of {where} is not one that this version knows.",
+            hint="A newer Lockgate may have begun it; use that version, or end it there.",
+        ) from None
 
 
 def _record(row: Channel) -> ChannelRecord:
@@ -236,7 +260,7 @@ def _record(row: Channel) -> ChannelRecord:
         release=row.release or None,
         version=row.version,
         forced=row.forced,
-        rollout=_rollout(row.rollout),
+        rollout=_rollout(row.rollout, f"{row.channel} of {row.chain}"),
         updated_at=row.updated_at,
     )
 
@@ -255,6 +279,6 @@ def _move(row: ChannelMove) -> MoveRecord:
         reason=row.reason,
         forced=row.forced,
         evidence=tuple(row.evidence),
-        rollout=_rollout(row.rollout),
+        rollout=_rollout(row.rollout, f"{row.channel} of {row.chain}"),
         created_at=row.created_at,
     )

@@ -26,13 +26,15 @@ _ID = re.compile(r"[0-9a-f]{6,64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """``provenance`` is the signed block: body, key, signature; see ``chains.provenance``."""
+    """``provenance`` is the signed block: body, key, signature; see ``chains.provenance``. ``purpose`` says what a
+    release was made for that nobody means to serve, such as a comparison; "" for the others."""
 
     id: str
     chain: str
     snapshot: str
     created_at: datetime
     provenance: Mapping[str, Any]
+    purpose: str = ""
 
 
 class ReleaseStore:
@@ -42,8 +44,9 @@ class ReleaseStore:
         self._db = db
         self.objects = objects
 
-    def write(self, manifest: Manifest, provenance: Mapping[str, Any]) -> ReleaseRecord:
-        """Keep ``manifest``; one that is here already stays as it is, with the provenance that came first.
+    def write(self, manifest: Manifest, provenance: Mapping[str, Any], *, purpose: str = "") -> ReleaseRecord:
+        """Keep ``manifest``; one that is here already stays as it is, with the provenance that came first. One that was
+        made for a purpose and is now built to be served becomes the latter.
 
         The object is on disk before the row that names it, so a kill in between leaves nothing that points nowhere.
         """
@@ -57,9 +60,12 @@ class ReleaseStore:
                         chain=manifest.name,
                         snapshot=manifest.snapshot.id,
                         provenance=dict(provenance),
+                        purpose=purpose,
                         created_at=datetime.now(UTC),
                     )
                     session.add(row)
+                elif row.purpose and not purpose:
+                    row.provenance, row.purpose, row.created_at = dict(provenance), "", datetime.now(UTC)
             return _record(row)
         except Conflict:  # PostgreSQL lets two writers both see no row
             return self.find(name)
@@ -92,13 +98,15 @@ class ReleaseStore:
             ) from None
         return manifest_from(data, where=f"Release {release_id[:12]}")
 
-    def list(self, *, chain: str | None = None, limit: int = 100) -> list[ReleaseRecord]:
-        """Newest first."""
+    def list(self, *, chain: str | None = None, limit: int = 100, all_of_them: bool = False) -> list[ReleaseRecord]:
+        """Newest first; those that were made for a purpose only with ``all_of_them``."""
         if not 1 <= limit <= MAX_LISTED:
             raise UserError(f"limit: {limit} is not between 1 and {MAX_LISTED}.")
         query = select(Release).order_by(Release.created_at.desc(), Release.id).limit(limit)
         if chain is not None:
             query = query.where(Release.chain == chain)
+        if not all_of_them:
+            query = query.where(Release.purpose == "")
         with self._db.reading() as session:
             return [_record(row) for row in session.scalars(query)]
 
@@ -120,4 +128,5 @@ def open_releases(settings: Settings, db: Database) -> ReleaseStore:
 
 
 def _record(row: Release) -> ReleaseRecord:
-    return ReleaseRecord(row.id, row.chain, row.snapshot, row.created_at, row.provenance)
+    provenance = row.provenance if isinstance(row.provenance, dict) else {}
+    return ReleaseRecord(row.id, row.chain, row.snapshot, row.created_at, provenance, row.purpose)

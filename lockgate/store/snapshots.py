@@ -271,8 +271,14 @@ def forget_old_snapshots(db: Database) -> list[tuple[int, int]]:
 
 
 def _releases_in_use(session: Session) -> set[str]:
-    """What channels serve, roll out or may go back to, and what was built last."""
-    used = set(session.scalars(select(Release.id).order_by(Release.created_at.desc(), Release.id).limit(KEEP_BUILT)))
+    """What channels serve, roll out or may go back to, and what was built last to be served."""
+    newest_built = (
+        select(Release.id)
+        .where(Release.purpose == "")
+        .order_by(Release.created_at.desc(), Release.id)
+        .limit(KEEP_BUILT)
+    )
+    used = set(session.scalars(newest_built))
     for channel in session.scalars(select(Channel)):
         used |= {channel.release, str(channel.rollout.get("release", ""))}
     newest = func.max(ChannelMove.version)

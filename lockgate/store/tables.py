@@ -271,6 +271,7 @@ class Release(Base):
     chain: Mapped[str]
     snapshot: Mapped[str]
     provenance: Mapped[JsonObject]
+    purpose: Mapped[str] = mapped_column(default="", server_default="")  # what it was made for besides serving
     created_at: Mapped[datetime]
 
 

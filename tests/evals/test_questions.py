@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evals.questions import MAX_QUESTIONS, MAX_TITLE, page_questions, smoke_questions
+from lockgate.errors import UserError
 from lockgate.release import Manifest
 from lockgate.store.database import Database, open_database
 from lockgate.store.snapshots import PageRecord, SnapshotRecord, commit_snapshot
@@ -56,10 +57,13 @@ def test_a_suite_that_does_not_load_is_done_without(db: Database, write_suite: W
     assert smoke_questions(project, manifest(suite=suite), db) == ["What is The API?"]
 
 
-def test_a_broken_suite_is_done_without(db: Database, write_suite: WriteSuite) -> None:
+def test_a_broken_suite_is_an_error_because_a_gate_must_not_become_easier(
+    db: Database, write_suite: WriteSuite
+) -> None:
     project = write_suite(cases="{not json\n")
     snapshot(db, page("api.md", "The API"))
-    assert smoke_questions(project, manifest(suite="tiny"), db) == ["What is The API?"]
+    with pytest.raises(UserError, match=r"cases\.jsonl:1"):
+        smoke_questions(project, manifest(suite="tiny"), db)
 
 
 def test_without_a_project_and_a_snapshot_there_is_nothing_to_ask(db: Database) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
 from chains.assembly import SharedModels, assemble_chain
+from chains.release import build_manifest, keep_release, verify_release
 from evals import gate
 from lockgate.actor import Actor
 from lockgate.errors import Conflict, Corrupt, GateFailed, Inconclusive, LockgateError, NotFound, UserError
@@ -18,6 +21,7 @@ from lockgate.owner import acquire
 from lockgate.store.arms import arm_figures
 from lockgate.store.channels import ChannelRecord, Move, get_channel, history, move_channel
 from lockgate.store.releases import open_releases
+from lockgate.store.tables import Channel, Pointer, Release, Snapshot
 from lockgate.store.traces import get_trace, list_traces
 from lockgate.types import Answer, AskRequest, Finished
 from serving import cli
@@ -157,15 +161,137 @@ def test_of_two_promotions_at_once_one_is_refused(project: Project, monkeypatch:
     assert get_channel(project.db, "staging", "docs").release == second
 
 
-def test_rolling_back_goes_to_the_release_before_and_back_again(project: Project) -> None:
+def test_rolling_back_twice_goes_back_twice_and_never_to_what_was_undone(project: Project) -> None:
+    first, second = two_releases(project)
+    chain_file(project, abstention="Third.")
+    third = project.build()
+    for release in (first, second, third):
+        move(project, release)
+    record = roll_back(project.settings, project.db, "staging", "docs", actor=BOB, reason="It was wrong.")
+    assert record.release == second
+    assert roll_back(project.settings, project.db, "staging", "docs", actor=BOB).release == first
+    actions = [(line.action, line.actor) for line in history(project.db, "staging", "docs")]
+    assert actions == [("rollback", "bob")] * 2 + [("promote", "ann")] * 3
+    with pytest.raises(NotFound, match="--to RELEASE"):
+        roll_back(project.settings, project.db, "staging", "docs", actor=BOB)
+    assert roll_back(project.settings, project.db, "staging", "docs", actor=BOB, to=third).release == third
+    with pytest.raises(UserError, match="already"):
+        roll_back(project.settings, project.db, "staging", "docs", actor=BOB, to=third)
+
+
+def test_rolling_back_during_a_rollout_asks_what_is_meant(project: Project) -> None:
+    first, second = two_releases(project)
+    chain_file(project, abstention="Third.")
+    third = project.build()
+    move(project, first)
+    move(project, second)
+    move(project, third, rollout=new_rollout("percent", third, share=10))
+    with pytest.raises(UserError, match="release rollout staging --stop"):
+        roll_back(project.settings, project.db, "staging", "docs", actor=BOB)
+    record = roll_back(project.settings, project.db, "staging", "docs", actor=BOB, to=first)
+    assert (record.release, record.rollout) == (first, None)
+
+
+def test_a_way_back_is_not_barred_by_a_broken_provenance(project: Project) -> None:
     first, second = two_releases(project)
     move(project, first)
     move(project, second)
-    record = roll_back(project.settings, project.db, "staging", "docs", actor=BOB, reason="It was wrong.")
-    assert record.release == first
-    assert roll_back(project.settings, project.db, "staging", "docs", actor=BOB).release == second
-    actions = [(line.action, line.actor) for line in history(project.db, "staging", "docs")]
-    assert actions == [("rollback", "bob"), ("rollback", "bob"), ("promote", "ann"), ("promote", "ann")]
+    with project.db.session() as session:
+        session.execute(update(Release).where(Release.id == first).values(provenance={"body": []}))
+    assert verify_release(project.settings, project.db, first)
+    assert roll_back(project.settings, project.db, "staging", "docs", actor=ANN).release == first
+    assert cli.run(["--project", str(project.folder), "release", "list"]) == 0
+
+
+def test_rollback_with_the_index_gone_moves_nothing(project: Project) -> None:
+    first, second = two_releases(project)
+    move(project, first)
+    move(project, second)
+    project.service.close()
+    shutil.rmtree(project.settings.state_dir / "index")
+    with pytest.raises(NotFound, match="its index is gone"):
+        roll_back(project.settings, project.db, "staging", "docs", actor=ANN)
+    assert get_channel(project.db, "staging", "docs").release == second
+
+
+def test_a_promotion_that_finds_nothing_to_do_looks_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = two_releases(project)
+    move(project, first)
+    judge = gate.judge
+
+    async def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(gate, "judge", judge)
+        await asyncio.to_thread(move, project, second, actor=BOB)
+        return await judge(*arguments)
+
+    monkeypatch.setattr(gate, "judge", meanwhile)
+    with pytest.raises(Conflict, match="meanwhile"):
+        move(project, first)
+
+
+def test_a_snapshot_that_is_dropped_before_the_move_bars_it(project: Project) -> None:
+    release = project.build()
+    with project.db.session() as session:
+        session.execute(delete(Pointer))
+        session.execute(delete(Snapshot))
+    with pytest.raises(NotFound, match="not here any more"):
+        move_channel(project.db, Move("staging", "docs", "promote", release, 0, ANN))
+    assert get_channel(project.db, "staging", "docs").release is None
+    assert history(project.db, "staging", "docs") == []
+
+
+def test_a_rollout_of_a_newer_version_is_told_and_not_guessed_at(project: Project) -> None:
+    move(project, project.build())
+    with project.db.session() as session:
+        session.execute(update(Channel).values(rollout={"id": "x", "teleport": True}))
+    with pytest.raises(Corrupt, match="staging of docs"):
+        get_channel(project.db, "staging", "docs")
+
+
+def test_releases_made_for_a_comparison_are_not_listed_until_they_are_built(project: Project) -> None:
+    store = open_releases(project.settings, project.db)
+    manifest = build_manifest(project.settings, project.db, project.service.embedder, "docs")
+    keep_release(project.settings, project.db, manifest, BOB, purpose="comparison")
+    assert store.list() == []
+    assert [record.purpose for record in store.list(all_of_them=True)] == ["comparison"]
+    assert project.build() == manifest.id
+    (record,) = store.list()
+    assert record.provenance["body"]["builder"] == "ann"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["release", "promote", "", "staging"],
+        ["release", "rollback", "staging", "--to", ""],
+        ["release", "build", "--chain", ""],
+        ["release", "build", "--snapshot", ""],
+        ["release", "verify", ""],
+        ["release", "diff", "", "staging"],
+        ["release", "history", "nope"],
+        ["release", "history", "staging", "--chain", "nope"],
+        ["release", "promote", "staging", "production", "--sample", "5", "--force", "--reason", "x"],
+    ],
+)
+def test_an_empty_or_unknown_name_is_never_a_default(
+    project: Project, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = two_releases(project)
+    move(project, first)
+    move(project, second)
+    assert cli.run(["--project", str(project.folder), *arguments]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert get_channel(project.db, "staging", "docs").release == second
+    assert get_channel(project.db, "production", "docs").release is None
+
+
+def test_a_refusal_in_json_carries_the_report(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.service.close()
+    release = project.build()
+    assert cli.run(["--project", str(project.folder), "release", "promote", release, "production", "--json"]) in (1, 3)
+    body = json.loads(capsys.readouterr().out)
+    assert body["moved"] is False
+    assert body["gate"]["verdict"] != "PASS"
 
 
 def test_rolling_back_to_what_was_never_there_is_refused(project: Project) -> None:
@@ -173,7 +299,7 @@ def test_rolling_back_to_what_was_never_there_is_refused(project: Project) -> No
     with pytest.raises(NotFound, match="never set"):
         roll_back(project.settings, project.db, "staging", "docs", actor=ANN)
     move(project, first)
-    with pytest.raises(NotFound, match="never pointed at another"):
+    with pytest.raises(NotFound, match="never pointed at another release before"):
         roll_back(project.settings, project.db, "staging", "docs", actor=ANN)
     with pytest.raises(NotFound, match="takes a promotion"):
         roll_back(project.settings, project.db, "staging", "docs", actor=ANN, to=second)

@@ -38,6 +38,7 @@ app.command("init")(command)
 
 FILES = {
     ".gitignore",
+    "Makefile",
     "README.md",
     "chains/definitions/docs.yaml",
     "docs/welcome.md",
@@ -122,7 +123,7 @@ def test_the_readme_has_the_name_and_every_top_folder(tmp_path: Path) -> None:
     assert "{{" not in text
     for name in FILES:
         top = name.split("/")[0]
-        assert f"`{top}" in text or top in (".gitignore", "README.md")
+        assert f"`{top}" in text or top in (".gitignore", "Makefile", "README.md")
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lockgate.actor import Actor
 from lockgate.errors import Conflict, NotFound, Unavailable
 from lockgate.owner import acquire
 from lockgate.settings import Settings
-from lockgate.store.channels import history
+from lockgate.store.channels import Move, history, move_channel
 from lockgate.store.database import open_database
 from lockgate.store.feedback import get_feedback
 from lockgate.types import Answer, AskRequest, Finished
 from serving import wiring
+from serving.channels import roll_back
 from serving.wiring import Application
 from tests.chains.model_server import ModelServer, free_port, run_model_server
 from tests.chains.projects import make_project
@@ -373,3 +375,39 @@ def test_a_staging_that_its_gate_refuses_is_told_and_the_old_one_goes_on(
     assert readiness.ready
     assert readiness.release == release
     assert "evidence" in readiness.warning
+
+
+async def test_a_broken_default_release_leaves_the_other_channels_answering(
+    application: Application, project: Settings
+) -> None:
+    application.start(keep_staging=True, sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    staging = str(application.readiness().release)
+    application.close()
+    application._owner.release()
+    with open_database(project.database) as db:
+        move_channel(db, Move("production", "docs", "promote", "f" * 64, 0, Actor("ann")))
+    with acquire(project.state_dir, "test") as owner:
+        again = Application(project, owner)
+        again.start()
+        assert wait_for(lambda: again.readiness().model_loaded, 30), again.readiness()
+        readiness = again.readiness()
+        assert not readiness.ready
+        assert any("manifest of release ffffffffffff is gone" in line for line in readiness.missing)
+        assert (await ask(again, "How do I rotate a signing key?", "staging")).release == staging
+        again.close()
+
+
+def test_up_leaves_staging_where_it_was_rolled_back_to(application: Application, project: Settings) -> None:
+    application.start(keep_staging=True, sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    first = str(application.readiness().release)
+    write_pages(project.project_dir / "docs", {"more.md": "# More\n\nMore text.\n"})
+    application.sync(docs_of(project), quiet)
+    assert application.readiness().release != first
+    with open_database(project.database) as db:
+        roll_back(project, db, "staging", "docs", actor=Actor("ann"))
+    write_pages(project.project_dir / "docs", {"third.md": "# Third\n\nThird text.\n"})
+    application.sync(docs_of(project), quiet)
+    assert wait_for(lambda: application.readiness().release == first)
+    assert "ann rolled staging back" in application.readiness().warning
