@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockgate.errors import NotFound, UserError
+from lockgate.errors import LockgateError, NotFound, UserError
 from prompts.files import MAIN, FolderFiles
 from prompts.header import NAME
 from prompts.prompt import Prompt, read_prompt
@@ -60,18 +60,24 @@ def find_file(project_dir: Path, name: str) -> PromptFile:
     return files[name]
 
 
-def load_library(project_dir: Path) -> dict[str, Prompt]:
-    """Every prompt by name, in order. Raises UserError that lists the problems of all files that have one."""
+@dataclass(frozen=True, slots=True)
+class Library:
+    """``prompts`` by name, in order; ``errors`` say what is wrong with the files that do not load."""
+
+    prompts: dict[str, Prompt]
+    errors: list[LockgateError]
+
+
+def load_library(project_dir: Path) -> Library:
+    """Every prompt; a file that is broken hides no other."""
     prompts: dict[str, Prompt] = {}
-    problems: list[str] = []
+    errors: list[LockgateError] = []
     for name, file in sorted(prompt_files(project_dir).items()):
         try:
             prompts[name] = file.load()
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
-    return prompts
+        except LockgateError as error:
+            errors.append(error)
+    return Library(prompts, errors)
 
 
 def prompt_files(project_dir: Path) -> dict[str, PromptFile]:

@@ -26,16 +26,21 @@ Format = Literal["text", "json", "sarif"]
 
 @app.command("list")
 def list_prompts(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the prompts of the project and those that ship with Lockgate."""
+    """List the prompts of the project and those that ship with Lockgate. Exit code 1 when one is broken."""
     from prompts.collection import load_library
 
-    found = load_library(settings_of(ctx.obj).project_dir).values()
+    library = load_library(settings_of(ctx.obj).project_dir)
+    found = library.prompts.values()
     if as_json:
         typer.echo(json_text([_described(prompt) for prompt in found]))
-        return
-    width = max((len(prompt.name) for prompt in found), default=0)
-    for prompt in found:
-        typer.echo(plain(f"{prompt.name:<{width}}  {prompt.hash[:12]}  {' '.join(prompt.description.split())}"))
+    else:
+        width = max((len(prompt.name) for prompt in found), default=0)
+        for prompt in found:
+            typer.echo(plain(f"{prompt.name:<{width}}  {prompt.hash[:12]}  {' '.join(prompt.description.split())}"))
+    for error in library.errors:
+        typer.echo(plain(f"not listed: {error}"), err=True)
+    if library.errors:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -137,22 +142,32 @@ def _print_findings(findings: Findings, project: Path, form: Format) -> None:
 
     from prompts.collection import SHIPPED
     from prompts.lint import RULES, relative
+    from prompts.problem import one_line
     from prompts.sarif import sarif
 
     for note in findings.notes:
-        typer.echo(plain(f"note: {note}"), err=True)
+        typer.echo(plain(f"note: {one_line(note)}"), err=True)
     if form == "sarif":
         roots = {"PROJECT": project, "LOCKGATE": SHIPPED.parents[1]}
         typer.echo(json_text(sarif(findings.problems, RULES, roots)))
     elif form == "json":
-        rows = [asdict(relative(problem, project)) for problem in findings.problems]
+        rows = [
+            {key: one_line(value) if isinstance(value, str) else value for key, value in asdict(problem).items()}
+            for problem in (relative(problem, project) for problem in findings.problems)
+        ]
         typer.echo(json_text({"findings": rows, "notes": findings.notes, "prompts": findings.prompts}))
     else:
         for problem in (relative(problem, Path.cwd()) for problem in findings.problems):
-            place = f"{problem.file}:{max(1, problem.line)}:{problem.column}"
-            typer.echo(plain(f"{place}: {problem.level} {problem.rule} {problem.message} {problem.fix}".rstrip()))
+            place = f"{problem.file}:{problem.line}:{problem.column}"
+            shown = f"{place}: {problem.level} {problem.rule} {problem.message} {problem.fix}".rstrip()
+            typer.echo(plain(one_line(shown)))
         warnings = len(findings.problems) - findings.errors
-        typer.echo(f"{findings.prompts} prompts: {findings.errors} errors, {warnings} warnings.", err=True)
+        counts = [_count(findings.errors, "error"), _count(warnings, "warning")]
+        typer.echo(f"{_count(findings.prompts, 'prompt')}: {', '.join(counts)}.", err=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _described(prompt: Prompt) -> dict[str, Any]:

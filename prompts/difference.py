@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, Protocol
 
 from prompts.files import EXAMPLES, MAIN
 from prompts.revision import Revision
@@ -41,9 +41,19 @@ class FileDifference:
         return self.before if self.before == self.after else f"{self.before or '(none)'} -> {self.after or '(none)'}"
 
 
+class Texts(Protocol):
+    """A version of a prompt: ``prompts.revision.Revision``, or what a release pins."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def files(self) -> Mapping[str, str]: ...
+
+
 def compare(first: Revision, second: Revision) -> list[FileDifference]:
     """The files that differ, the main file first."""
-    pairs = _pairs(first, second)
+    pairs = file_pairs(first, second)
     made = [
         FileDifference(before, after, word_pieces(first.files.get(before, ""), second.files.get(after, "")))
         for before, after in pairs
@@ -58,20 +68,33 @@ def word_pieces(before: str, after: str) -> tuple[Piece, ...]:
     return tuple(_joined(_changed(before, after) if whole else _line_pieces(old, new)))
 
 
-def _pairs(first: Revision, second: Revision) -> list[tuple[str, str]]:
+def file_pairs(first: Texts, second: Texts) -> list[tuple[str, str]]:
+    """Which files are compared with each other, the main files first, "" for none: the prompt may have been renamed."""
     mains = _main(first), _main(second)
     kinds = _examples(first), _examples(second)
     rest = (first.files.keys() | second.files.keys()) - {*mains, *kinds}
-    named = [(path if path in first.files else "", path if path in second.files else "") for path in sorted(rest)]
+    moved = {path: after for path in rest if (after := _moved(path, first, second)) in rest}
+    named = [
+        (path if path in first.files else "", moved.get(path) or (path if path in second.files else ""))
+        for path in sorted(rest - set(moved.values()))
+    ]
     return [mains, *([kinds] if any(kinds) else []), *named]
 
 
-def _main(revision: Revision) -> str:
+def _moved(path: str, first: Texts, second: Texts) -> str:
+    """Where a file of only the first's own folder lies in the second's, which has another name; "" when nowhere."""
+    if path in second.files or path not in first.files or not path.startswith(f"{first.name}/"):
+        return ""
+    after = f"{second.name}{path.removeprefix(first.name)}"
+    return after if after in second.files and after not in first.files else ""
+
+
+def _main(revision: Texts) -> str:
     folder = f"{revision.name}/{MAIN}"
     return folder if folder in revision.files else f"{revision.name}.md"
 
 
-def _examples(revision: Revision) -> str:
+def _examples(revision: Texts) -> str:
     path = f"{revision.name}/{EXAMPLES}"
     return path if path in revision.files else ""
 

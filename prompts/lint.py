@@ -16,6 +16,7 @@ from prompts.collection import PromptFile, find_file, own_library, prompt_files
 from prompts.files import EXAMPLES, MAIN, Files, FolderFiles
 from prompts.includes import text_lines
 from prompts.problem import Line, Problem, at
+from prompts.trial import trial_problems
 
 RULES: dict[str, str] = {
     "bad-schema": "The output schema is a JSON Schema of the part that can be checked here.",
@@ -24,6 +25,7 @@ RULES: dict[str, str] = {
     "bad-yaml": "The front matter is YAML.",
     "broken-examples": "The examples are rows of an input and an output, and a choice among them that makes sense.",
     "broken-include": "What is included is a .md file of the library.",
+    "cannot-render": "The template renders within the limits, tried with small values of the declared types.",
     "empty-section": "A section has text.",
     "example-input": "The input of an example has the variables that the question's section needs.",
     "example-output": "The output of an example keeps to the output schema.",
@@ -100,6 +102,8 @@ def lint_prompt(checked: CheckedPrompt) -> Iterator[Problem]:
         fix = "Add a line '# user' and what the user asks."
         yield Problem("missing-section", "there is no section '# user'.", checked.label, 1, fix=fix)
     yield from _variables(checked)
+    if not checked.problems:
+        yield from trial_problems(checked)
     for path, text in checked.files.items():
         if text != plain(text):
             yield from _hidden(text, str(Path(checked.label.removesuffix(checked.main)) / path))

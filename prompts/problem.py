@@ -11,6 +11,8 @@ from lockgate.errors import UserError
 
 Level = Literal["error", "warning"]
 
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 MAX_LISTED = 20
 """Problems that one error message lists."""
 
@@ -32,18 +34,28 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. ``line`` is 0 when it is about the whole file; ``fix`` says what to do."""
+    """One finding. One about the whole file stands on its first line; ``fix`` says what to do."""
 
     rule: str
     message: str
     file: str
-    line: int = 0
+    line: int = 1
     column: int = 1
     fix: str = ""
     level: Level = "error"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "line", max(1, self.line))
+        object.__setattr__(self, "column", max(1, self.column))
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+        return one_line(f"{self.file}:{self.line}: {self.message}")
+
+
+def one_line(text: str) -> str:
+    """``text`` with every character that could end a line, or that UTF-8 cannot hold, written out: file names are
+    not trusted."""
+    return _BREAKING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def at(line: Line, rule: str, message: str, *, word: str = "", fix: str = "", level: Level = "error") -> Problem:

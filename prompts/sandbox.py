@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, pass_context
@@ -51,19 +51,38 @@ def fence(value: object) -> str:
     return _MARKING.sub("&lt;", value)
 
 
+class LimitReached(SecurityError):
+    """A template asks for more than a rendering may do."""
+
+    limit = "work"
+
+
+class TimeReached(LimitReached):
+    limit = "time"
+
+
+class CannotRender(UserError):
+    """A template or its values are at fault. ``limit`` says what they ask too much of: work, time, or "" for none."""
+
+    def __init__(self, file: str, line: int, reason: str, *, limit: str) -> None:
+        super().__init__(f"{file}:{line}: {reason}.")
+        self.file, self.line, self.reason, self.limit = file, line, reason, limit
+
+
 class Budget:
     """Counts what one rendering does."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = MAX_SECONDS) -> None:
         self._steps = MAX_STEPS
-        self._deadline = time.perf_counter() + MAX_SECONDS
+        self._seconds = seconds
+        self._deadline = time.perf_counter() + seconds
 
     def spend(self) -> None:
         self._steps -= 1
         if self._steps < 0:
-            raise SecurityError(f"rendering takes more than {MAX_STEPS} steps")
+            raise LimitReached(f"rendering takes more than {MAX_STEPS} steps")
         if time.perf_counter() > self._deadline:
-            raise SecurityError(f"rendering takes longer than {MAX_SECONDS:g} s")
+            raise TimeReached(f"rendering takes longer than {self._seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +95,31 @@ class CheckedTemplate:
     def render(self, values: Mapping[str, object], budget: Budget | None = None) -> str:
         """The text. ``values`` must be plain data; several renderings can share a budget.
 
-        Raises UserError naming file and line, also beyond the limits.
+        Raises CannotRender naming file and line, also beyond the limits.
         """
         budget = budget or Budget()
         pieces: list[str] = []
         left = MAX_OUTPUT
         context = self.template.new_context({**values, _BUDGET: budget})
+        rendering = self.template.root_render_func(context)
         try:
-            for piece in self.template.root_render_func(context):
+            for piece in rendering:
                 left -= len(piece)
                 if left < 0:
-                    raise SecurityError(f"rendering gives more than {MAX_OUTPUT} characters")
+                    raise LimitReached(f"rendering gives more than {MAX_OUTPUT} characters")
                 pieces.append(piece)
                 budget.spend()
         except Exception as error:  # whatever a template runs into is the template's or a value's fault
-            file, line = self.places[min(self._line(error.__traceback__), len(self.places)) - 1]
-            raise UserError(f"{file}:{line}: {_reason(error)}.") from None
+            line = self._line(error.__traceback__, getattr(rendering, "gi_frame", None))
+            file, line = self.places[min(line, len(self.places)) - 1]
+            raise CannotRender(
+                file, line, _reason(error), limit=error.limit if isinstance(error, LimitReached) else ""
+            ) from None
         return "".join(pieces)
 
-    def _line(self, traceback: TracebackType | None) -> int:
-        line = 1
+    def _line(self, traceback: TracebackType | None, waiting: FrameType | None) -> int:
+        """Where the error came from; where the rendering stands if it is not the one that failed."""
+        line = self.template.get_corresponding_lineno(waiting.f_lineno) if waiting else 1
         while traceback is not None:
             if traceback.tb_frame.f_globals.get("__jinja_template__") is self.template:
                 line = self.template.get_corresponding_lineno(traceback.tb_lineno)
@@ -115,7 +139,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(
             undefined=StrictUndefined, finalize=_printable, trim_blocks=True, lstrip_blocks=True, cache_size=0
         )
-        self.globals = {"range": _short_range}
+        self.globals = {"range": short_range}
         self.filters = {name: _counted(function) for name, function in FILTERS.items()}
         self.filters[STEPS] = _steps
         self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
@@ -142,7 +166,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         texts = isinstance(left, str) and isinstance(right, str)
         lists = isinstance(left, list) and isinstance(right, list)
         if (texts or lists) and len(left) + len(right) > MAX_OUTPUT:
-            raise SecurityError(f"an addition gives more than {MAX_OUTPUT} characters or items")
+            raise LimitReached(f"an addition gives more than {MAX_OUTPUT} characters or items")
         if not (numbers or texts or lists):
             raise SecurityError(f"cannot add {type(left).__name__} and {type(right).__name__}")
         return super().call_binop(context, operator, left, right)
@@ -182,13 +206,14 @@ def _printable(value: object) -> object:
     return value
 
 
-def _short_range(*arguments: object) -> range:
+def short_range(*arguments: object) -> range:
+    """A range within the limits. Raises SecurityError for another, TypeError and ValueError for what is none."""
     if not all(isinstance(argument, int) for argument in arguments):
         raise SecurityError("range takes one to three whole numbers")
     made = range(*arguments)  # type: ignore[call-overload]
     # Comparing the ends, since len() of a range longer than a machine word raises.
     if made and abs(made[-1] - made[0]) // max(1, abs(made.step)) >= MAX_STEPS:
-        raise SecurityError(f"range of more than {MAX_STEPS} numbers")
+        raise LimitReached(f"range of more than {MAX_STEPS} numbers")
     return made  # type: ignore[no-any-return]
 
 
@@ -207,7 +232,7 @@ def _join(value: object, separator: object = "") -> str:
         raise SecurityError("the filter 'join' takes a list of texts and numbers")
     items, between = [str(item) for item in value], _text(separator, "join")
     if sum(map(len, items)) + len(between) * len(items) > MAX_OUTPUT:
-        raise SecurityError(f"the filter 'join' gives more than {MAX_OUTPUT} characters")
+        raise LimitReached(f"the filter 'join' gives more than {MAX_OUTPUT} characters")
     return between.join(items)
 
 

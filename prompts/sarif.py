@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from prompts.problem import Problem
+from prompts.problem import Problem, one_line
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -37,12 +38,12 @@ def sarif(problems: Iterable[Problem], rules: Mapping[str, str], roots: Mapping[
 
 
 def _result(problem: Problem, order: list[str], roots: Mapping[str, Path]) -> dict[str, Any]:
-    region = {"startLine": max(1, problem.line), "startColumn": max(1, problem.column)}
+    region = {"startLine": problem.line, "startColumn": problem.column}
     return {
         "ruleId": problem.rule,
         "ruleIndex": order.index(problem.rule),
         "level": problem.level,
-        "message": {"text": f"{problem.message} {problem.fix}".strip()},
+        "message": {"text": one_line(f"{problem.message} {problem.fix}".strip())},
         "locations": [{"physicalLocation": {"artifactLocation": _artifact(problem.file, roots), "region": region}}],
     }
 
@@ -51,5 +52,10 @@ def _artifact(file: str, roots: Mapping[str, Path]) -> dict[str, str]:
     path = Path(file)
     for name, folder in roots.items():
         if path.is_relative_to(folder):
-            return {"uri": quote(path.relative_to(folder).as_posix()), "uriBaseId": name}
-    return {"uri": quote(path.as_posix())}
+            return {"uri": _uri(path.relative_to(folder)), "uriBaseId": name}
+    return {"uri": _uri(path)}
+
+
+def _uri(path: Path) -> str:
+    """Its bytes, so that a name that is not UTF-8 has one too."""
+    return quote(os.fsencode(path.as_posix()))

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from itertools import islice
 
 from jinja2 import Template, TemplateSyntaxError, nodes
+from jinja2.exceptions import SecurityError
 
 from prompts.problem import Line, Problem, at
-from prompts.sandbox import FILTERS, RESERVED, STEPS, TESTS, CheckedTemplate, PromptEnvironment, sentence, short
+from prompts.sandbox import (
+    FILTERS,
+    RESERVED,
+    STEPS,
+    TESTS,
+    CheckedTemplate,
+    PromptEnvironment,
+    sentence,
+    short,
+    short_range,
+)
 
 MAX_TOKENS = 10_000
 """Words and signs inside the template signs of one prompt: more would take long to compile."""
@@ -122,8 +133,8 @@ def _check(tree: nodes.Template, variables: frozenset[str] | None, lines: Sequen
                 message = f"the variable {name!r} is not declared. Declared: {declared}."
             case nodes.Call() if not (isinstance(node.node, nodes.Name) and node.node.name == "range"):
                 message = "nothing can be called but range(...)."
-            case nodes.Call() if node.kwargs or node.dyn_args or node.dyn_kwargs:
-                message = "range takes one to three numbers."
+            case nodes.Call() if reason := _refused_range(node):
+                rule, word, message = "cannot-render", "range", f"{reason}."
             case nodes.For(recursive=True):
                 message = "a loop cannot be recursive."
             case nodes.List(items=items) | nodes.Tuple(items=items, ctx="load") if not all(
@@ -135,9 +146,44 @@ def _check(tree: nodes.Template, variables: frozenset[str] | None, lines: Sequen
             case nodes.Test(name=name) if name not in TESTS:
                 word, message = name, f"no test {name!r}. Tests: {', '.join(sorted(TESTS))}."
         if message:
-            fix = f"Add it to 'variables' in the front matter, or correct it: {word}." if rule != "not-allowed" else ""
+            fix = (
+                f"Add it to 'variables' in the front matter, or correct it: {word}."
+                if rule == "undeclared-variable"
+                else ""
+            )
             line = lines[min(node.lineno, len(lines)) - 1]
             yield Problem(rule, message, line.file, line.number, _column(line, word), fix)
+
+
+def _refused_range(call: nodes.Call) -> str:
+    """Why range(...) of constants is always refused; "" when it is not, or when its numbers are not known yet."""
+    if call.kwargs or call.dyn_args or call.dyn_kwargs:
+        return "range takes one to three numbers"
+    try:
+        short_range(*map(_constant, call.args))
+    except _Unknown:
+        return ""
+    except (SecurityError, TypeError, ValueError) as error:
+        return sentence(str(error))
+    return ""
+
+
+class _Unknown(Exception):
+    """The value depends on what the template is rendered with."""
+
+
+def _constant(node: nodes.Expr) -> object:
+    """The value of a constant, and of sums of whole numbers."""
+    match node:
+        case nodes.Const(value=value):
+            return value
+        case nodes.Neg(node=inner) if isinstance(value := _constant(inner), int):
+            return -value
+        case nodes.Add(left=left, right=right) | nodes.Sub(left=left, right=right):
+            one, two = _constant(left), _constant(right)
+            if isinstance(one, int) and isinstance(two, int):
+                return one + two if isinstance(node, nodes.Add) else one - two
+    raise _Unknown
 
 
 def _column(line: Line, word: str) -> int:

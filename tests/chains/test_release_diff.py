@@ -245,6 +245,29 @@ def test_a_text_too_long_to_compare_is_told_in_numbers() -> None:
     assert f"{MAX_LINES + 1} lines before, 1 lines after" in line
 
 
+def test_a_renamed_prompt_is_compared_with_what_it_was_called(objects: ObjectStore) -> None:
+    def change(body: dict[str, Any]) -> None:
+        files = body["prompts"]["answer"]["files"]
+        renamed = {"reply.md": files["answer.md"] + "Be brief.\n", "shared/tone.md": files["shared/tone.md"]}
+        body["prompts"]["answer"] |= {"name": "reply", "hash": "b" * 64, "files": renamed}
+
+    diff = diff_releases(sample_manifest(), changed(change), objects)
+    (answer,) = diff.prompts
+    assert (answer.before[:6], answer.after[:5]) == ("answer", "reply")
+    assert [(file.name, file.change) for file in answer.files] == [
+        ("answer.md -> reply.md", "changed"),
+        ("examples.jsonl", "removed"),
+    ]
+    assert answer.files[0].lines == (
+        "--- a/answer.md",
+        "+++ b/reply.md",
+        "@@ -1 +1,2 @@",
+        " Answer from the passages.",
+        "+Be brief.",
+    )
+    assert "-Answer from" not in shown(diff)
+
+
 def test_text_that_would_drive_the_terminal_is_shown_without_it(objects: ObjectStore) -> None:
     evil = "\x1b[2J\x1b]0;owned\a[red]not markup[/red] \u202e\x9b"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import select
 
 from lockgate.actor import Actor
 from lockgate.git import run_git
@@ -12,6 +15,7 @@ from lockgate.settings import Settings
 from lockgate.store.channels import Action, Move, Rollout, get_channel, move_channel
 from lockgate.store.database import open_database
 from lockgate.store.releases import open_releases
+from lockgate.store.tables import Snapshot
 from prompts.prompt import prompt_from_files
 from tests.lockgate.samples import PROVENANCE, manifest_body
 from tests.prompts.texts import write_library
@@ -55,14 +59,33 @@ def settings_in(project: Path) -> Settings:
 
 
 def write_release(settings: Settings, name: str, files: Mapping[str, str], *, chain: str = "docs") -> Manifest:
-    """A release that pins the prompt ``name`` as its answer prompt."""
+    """A release that pins the prompt ``name`` as its answer prompt, and its snapshot."""
     prompt = prompt_from_files(name, files, where="test")
     body = manifest_body(name=chain)
     body["prompts"]["answer"] = {"name": name, "hash": prompt.hash, "files": dict(prompt.files)}
     manifest = Manifest.model_validate(body)
     with open_database(settings.database) as db:
         open_releases(settings, db).write(manifest, PROVENANCE)
+        with db.session() as session:
+            if session.scalar(select(Snapshot.seq).where(Snapshot.id == manifest.snapshot.id)) is None:
+                session.add(_snapshot(manifest))
     return manifest
+
+
+def _snapshot(manifest: Manifest) -> Snapshot:
+    pinned = manifest.snapshot
+    return Snapshot(
+        id=pinned.id,
+        kind=pinned.kind,
+        parent=None,
+        manifest=pinned.manifest,
+        lexicon=pinned.lexicon,
+        embedder=pinned.embedder,
+        chunking={},
+        documents=pinned.documents,
+        chunks=pinned.chunks,
+        created_at=datetime.now(UTC),
+    )
 
 
 def point(

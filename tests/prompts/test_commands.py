@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lockgate.errors import LockgateError, NotFound, UserError
-from prompts.collection import find_prompt
+from prompts.collection import find_prompt, prompt_files
 from prompts.commands import app
 from tests.prompts.repositories import Repository, point, settings_in, write_release
 from tests.prompts.texts import example_rows, prompt_text, write_library
@@ -36,13 +37,23 @@ def _json(*arguments: str) -> Any:
 
 def test_list_shows_each_prompt_with_its_version(tmp_path: Path) -> None:
     assert [line.split()[:2] for line in _run("list").stdout.splitlines()] == [
-        [name, find_prompt(tmp_path, name).hash[:12]] for name in ("answer", "condense")
+        [name, find_prompt(tmp_path, name).hash[:12]] for name in sorted(prompt_files(tmp_path))
     ]
 
 
-def test_list_prints_json_when_asked() -> None:
+def test_list_shows_the_good_prompts_beside_a_broken_one(tmp_path: Path) -> None:
+    write_library(tmp_path, {"greet.md": prompt_text(), "bad.md": "x", "worse.md": prompt_text("other")})
+    for arguments in (("list",), ("list", "--json")):
+        result = _run(*arguments)
+        assert result.exit_code == 1
+        assert "greet" in result.stdout and "bad" not in result.stdout
+        assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["not listed"] * 2
+        assert "bad.md:1: " in result.stderr and "worse.md:2: " in result.stderr
+
+
+def test_list_prints_json_when_asked(tmp_path: Path) -> None:
     rows = _json("list", "--json")
-    assert [row["name"] for row in rows] == ["answer", "condense"]
+    assert [row["name"] for row in rows] == sorted(prompt_files(tmp_path))
     assert rows[0]["variables"] == {"question": "str", "passages": "list"}
 
 
@@ -119,10 +130,11 @@ def test_lint_prints_places_that_can_be_opened_and_fails_for_an_error_only(tmp_p
     assert result.stdout.startswith(
         "prompts/library/greet.md:5:13: warning unused-variable the variable 'a' is declared"
     )
-    assert "1 prompts: 0 errors, 1 warnings." in result.stderr
+    assert "1 prompt: 0 errors, 1 warning." in result.stderr
     write_library(tmp_path, {"greet.md": prompt_text(body="# user\n{{ a }}\n"), "bad.md": "x"})
     result = _run("lint")
     assert result.exit_code == 1
+    assert "2 prompts: 2 errors, 0 warnings." in result.stderr
     assert [line.split(" ")[0] for line in result.stdout.splitlines()] == [
         "prompts/library/bad.md:1:1:",
         "prompts/library/greet.md:7:4:",
@@ -147,6 +159,20 @@ def test_lint_prints_json_and_sarif_and_nothing_else_on_standard_output(tmp_path
     assert one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "prompts/library/greet.md"
     with pytest.raises(NotFound):
         _run("lint", "gone")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\x1b[31mb", "a\u2028b", os.fsdecode(b"a\xffb")])
+def test_a_file_name_cannot_break_a_finding_over_lines_or_the_output(tmp_path: Path, name: str) -> None:
+    write_library(tmp_path, {f"{name}.md": "x", f"{name}/prompt.md": "y"})
+    result = _run("lint")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 3)
+    assert all(line.startswith("prompts/library/a") for line in result.stdout.splitlines())
+    assert "\x1b" not in result.output
+    assert all(one["line"] == 1 and "b.md" in one["file"] + "b.md" for one in _json("lint", "--json")["findings"])
+    for one in _json("lint", "--format", "sarif")["runs"][0]["results"]:
+        uri = one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert uri.startswith("prompts/library/a%") and uri.isascii() and uri.isprintable()
+    assert len(_run("list").stderr.splitlines()) >= 1
 
 
 def _history(tmp_path: Path) -> Repository:

@@ -49,6 +49,16 @@ def test_texts_made_to_be_hard_to_compare_take_little_time() -> None:
 
 
 def test_main_files_are_a_pair_whatever_their_names_and_other_files_by_their_paths() -> None:
+    moved = compare(
+        Revision("faq", "1", "a", {"faq/prompt.md": "x\n", "faq/own.md": "o\n", "faq/gone.md": "g\n"}),
+        Revision("help", "2", "b", {"help/prompt.md": "x\n", "help/own.md": "o\n", "faq/new.md": "n\n"}),
+    )
+    assert [(one.before, one.after) for one in moved] == [
+        ("faq/prompt.md", "help/prompt.md"),
+        ("faq/gone.md", ""),
+        ("", "faq/new.md"),
+        ("faq/own.md", "help/own.md"),
+    ]
     first = Revision("faq", "1", "a", {"faq.md": "Hi\n", "shared/a.md": "a\n", "shared/b.md": "b\n"})
     second = Revision("help", "2", "b", {"help/prompt.md": "Hi\n", "help/examples.jsonl": "{}\n", "shared/b.md": "c\n"})
     made = {(one.before, one.after): one.pieces for one in compare(first, second)}

@@ -135,7 +135,7 @@ def test_similarity_may_compare_another_variable() -> None:
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("", r"r/greet/examples\.jsonl: the file has no rows"),
+        ("", r"r/greet/examples\.jsonl:1: the file has no rows"),
         ("\n\n{\n", r"r/greet/examples\.jsonl:3: not valid JSON"),
         ("[1]\n", r"r/greet/examples\.jsonl:1: a JSON object was expected"),
         ('{"input": {"question": "q"}}\n', "key 'output' is missing"),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.errors import NotFound
+from lockgate.errors import NotFound, UserError
+from prompts.collection import find_prompt
 from prompts.files import TextFiles
 from prompts.lint import RULES, Findings, lint_files, lint_project, relative
 from prompts.problem import Problem
@@ -62,6 +63,20 @@ USES = "# user\n{{ who }} {{ site }} {{ days }}\n"
         ("", "# user\nHi {% if %}\n", ["7:4 error bad-template"]),
         ("", "# user\nHi \u202etxet\n", ["7:4 warning hidden-characters"]),
         ("examples: {count: 1}\n", "# user\nHi\n", ["5:1 error broken-examples"]),
+        ("", "# user\n{% for n in range(1000000000) %}x{% endfor %}\n", ["7:13 error cannot-render"]),
+        ("", "# user\nHi\n{% for n in range(1, 60000 + 60000) %}x{% endfor %}\n", ["8:13 error cannot-render"]),
+        ("", "# user\n{% for n in range(1, 9, 0) %}x{% endfor %}\n", ["7:13 error cannot-render"]),
+        ("", "# user\n{% for n in range(-(-3), 100000) %}{% endfor %}x\n", []),
+        ("", "# user\nHi\n{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}"
+         "x{% endfor %}{% endfor %}{% endfor %}\n", ["8:1 error cannot-render"]),
+        ("variables: {who: list}\n", "# user\nHi{% for w in who %}\n{% for a in range(99999) %}{% for b in range(9) %}"
+         "x{% endfor %}{% endfor %}{% endfor %}\n", ["9:1 error cannot-render"]),
+        ("variables: {who: str}\n", "# user\n{{ who + 1 }}\n", ["8:1 error cannot-render"]),
+        ("variables: {who: list}\n", "# user\n{{ who[0].score + 1 }} {{ who[1].name | upper }}\n",
+         ["8:1 warning cannot-render"]),
+        ("variables: {who: list}\n", "# user\n{{ who[0].score + 1 }} {{ who[1].number }}\n", []),
+        ("variables: {who: list, n: int}\n",
+         "# user\n{% for w in who %}{{ w.a.b | fence }}{{ w }}{% if w.n > n %}{% endif %}{% endfor %}{{ n }}\n", []),
         ("name: [\n", "# user\nHi {{ x }}\n", ["6:1 error bad-yaml"]),
     ],
 )  # fmt: skip
@@ -106,10 +121,10 @@ def test_one_run_finds_everything_in_every_file(tmp_path: Path) -> None:
         "five/examples.jsonl:1:1 warning unused-examples",
         "four.md:1:1 error given-twice",
         "one.md:1:1 error no-front-matter",
-        "seven.md:0:1 error unreadable",
+        "seven.md:1:1 error unreadable",
         "shared/left.md:1:1 warning unused-include",
         "shared/tone.md:2:4 error undeclared-variable",
-        "six.md:0:1 error unreadable",
+        "six.md:1:1 error unreadable",
         "two.md:5:1 error unknown-key",
         "two.md:9:4 error undeclared-variable",
     ]
@@ -150,6 +165,23 @@ def test_the_budget_is_counted_by_the_models_own_tokenizer(tmp_path: Path, model
     assert [(problem.rule, "the fixed text and the examples take 84" in problem.message) for problem in found] == [
         ("token-budget", True)
     ]
+
+
+def test_a_template_made_to_run_long_is_tried_for_a_second_only(tmp_path: Path) -> None:
+    keys = "variables: {who: str}\n"
+    work = (
+        "{% set a = 'x' %}" + "{% set a = a + a %}" * 17 + "{% for n in range(9999) %}{{ '' if a + who }}{% endfor %}"
+    )
+    body = "# user\n" + work * 3 + "Hi {{ who }}\n"
+    start = time.perf_counter()
+    _lint(tmp_path, {"greet.md": prompt_text(keys=keys, body=body)})
+    assert time.perf_counter() - start < 4
+
+
+def test_loading_refuses_a_range_beyond_the_limit_and_renders_nothing(tmp_path: Path) -> None:
+    write_library(tmp_path, {"greet.md": prompt_text(body="# user\n{% for n in range(1000000000) %}x{% endfor %}\n")})
+    with pytest.raises(UserError, match=r"greet\.md:7: range of more than 100000 numbers"):
+        find_prompt(tmp_path, "greet")
 
 
 def test_every_rule_that_is_found_is_listed(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_file_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"greet\.md"):
         load_prompt(tmp_path / "greet.md")
     (tmp_path / "greet.md").write_bytes(b"---\n\xff\xfe")
-    with pytest.raises(UserError, match=r"greet\.md: is not UTF-8"):
+    with pytest.raises(UserError, match=r"greet\.md:1: is not UTF-8"):
         load_prompt(tmp_path / "greet.md")
 
 
