@@ -8,8 +8,11 @@ import pytest
 
 from evals import gate as gate_module
 from evals.gate import RULES, SHIPPED, channels, judge, load_gate
+from evals.rules.definitions import SuiteRule
+from evals.suite import SuiteDefinition
 from evals.targets import TargetRow, TargetTable
 from evals.verdict import Finding, GateContext, GateReport, RuleResult, Verdict
+from lockgate.content import load_yaml
 from lockgate.errors import EXIT_CODE, HTTP_STATUS, GateFailed, Inconclusive, NotFound, Unavailable, UserError
 from lockgate.ports import Progress
 from lockgate.types import Answer
@@ -17,6 +20,7 @@ from tests.evals.conftest import make_answer
 from tests.lockgate.samples import sample_manifest
 
 NEEDS = {"suite": ", floors: {mrr: 0.5}", "reviews": ", at_least: 1"}
+STARTER = SHIPPED.parents[1] / "serving" / "project" / "evals" / "suites" / "starter"
 VERIFY = "channel: {name}\nrules:\n  - rule: verify\n"
 
 
@@ -47,6 +51,13 @@ def test_staging_and_production_exist_from_the_start(tmp_path: Path) -> None:
     assert channels(tmp_path) == ["staging", "production"]
     assert [rule.rule for rule in load_gate(tmp_path, "staging").rules] == ["verify"]
     assert [rule.rule for rule in load_gate(tmp_path, "production").rules] == ["verify", "suite"]
+
+
+@pytest.mark.parametrize("folder", [SHIPPED.parent / "suites" / "docs-smoke", STARTER])
+def test_the_shipped_suites_measure_what_the_production_gate_asks_for(tmp_path: Path, folder: Path) -> None:
+    (rule,) = (each for each in load_gate(tmp_path, "production").rules if isinstance(each, SuiteRule))
+    assert set(rule.metrics) <= set(load_yaml(folder / "suite.yaml", SuiteDefinition).metrics)
+    assert (rule.min_n, rule.max_unscored) == (40, 0)
 
 
 def test_one_more_channel_is_one_more_gate_file(tmp_path: Path) -> None:
