@@ -426,7 +426,7 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     result = run(str(tmp_path / "my bot"), "--no-git")
     assert result.exit_code == 0
     assert f"cd '{tmp_path / 'my bot'}'" in result.stdout
-    for line in ("lockgate up", "lockgate evals run starter", "13 files"):
+    for line in ("lockgate up", "lockgate evals run starter", "14 files"):
         assert line in result.stdout
 
 
