@@ -23,11 +23,14 @@ def open_run_judge(settings: Settings, metrics: Sequence[Metric], calls: Counted
     from evals.judge.judge import open_judge
     from evals.judge.rubric import find_rubric
     from evals.metrics.judged import rubrics_of
+    from evals.metrics.ragas import told_by_ragas
 
     try:
         judge = open_judge(settings, cache=calls)
     except UserError as error:
         raise UserError(error.message, hint=f"{error.hint} Or leave the judged metrics out: --tier offline.") from None
+    for label, content_hash in told_by_ragas(metrics).items():
+        judge.prompts.register(label, content_hash)
     for name in rubrics_of(metrics):
         rubric = find_rubric(settings.project_dir, name)
         judge.prompts.register(rubric.key, rubric.hash)

@@ -15,12 +15,13 @@ from evals.budget import BudgetSpent, CallBudget
 from evals.call_cache import CountedCalls, StoredCalls
 from evals.case import Case
 from evals.estimate import estimate
+from evals.evidence import record_evidence
 from evals.judging import needs_judge, open_run_judge
 from evals.measured_release import MeasuredRelease, measured_release
 from evals.metrics.metric import Metric, Tier, Tools
 from evals.row import Row
 from evals.run import EvalRun, new_run_id, run_suite
-from evals.run_store import RowKeeper, RunPlan, begin_run, finish_run, resume_plan
+from evals.run_store import RowKeeper, RunPlan, begin_run, finish_run, forget_plan, resume_plan
 from evals.suite import SplitChoice, Suite, check_gold, load_suite
 from lockgate.errors import LockgateError, UserError
 from lockgate.ports import Progress
@@ -112,7 +113,10 @@ def measure(settings: Settings, request: RunRequest, *, progress: Progress, say:
                 begin_run(db, session.plan)
                 prune_calls(db)
             run = _run(session, asker, answers, judged, progress)
-        finish_run(settings, db, run)
+        evidence = record_evidence(settings, db, finish_run(settings, db, run))
+        forget_plan(db, run.id)
+    part = "" if run.aggregates["complete"] else " It covers a part of the suite, so it never counts."
+    say(f"Evidence {evidence.id[:12]} is signed.{part}")
     return run
 
 

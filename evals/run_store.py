@@ -102,10 +102,12 @@ class RowKeeper:
 
 
 def finish_run(settings: Settings, db: Database, run: EvalRun) -> EvalRunRecord:
-    """Write the run's record and its rows' object, and forget its plan.
+    """Write the run's record and its rows' object. ``auto`` reads the newest complete run of each mode from there.
 
-    ``auto`` reads the newest complete run of each mode from there. Raises Conflict when the run has finished already.
+    A run that has a record already keeps it: it was stopped between the record and what follows it.
     """
+    if _has_finished(db, run.id):
+        return get_eval_run(db, run.id)
     definition, snapshots = run.suite.definition, run.snapshots
     rows = [row.as_json() for row in run.rows]
     record = EvalRunRecord(
@@ -132,8 +134,12 @@ def finish_run(settings: Settings, db: Database, run: EvalRun) -> EvalRunRecord:
         },
     )
     write_eval_run(db, record)
-    discard_eval_plan(db, run.id)
     return record
+
+
+def forget_plan(db: Database, run_id: str) -> None:
+    """The run's rows are in its record's object from now on."""
+    discard_eval_plan(db, run_id)
 
 
 def stored_rows(settings: Settings, db: Database, run_id: str) -> tuple[Row, ...]:

@@ -23,7 +23,7 @@ MODULES = (
 )
 """Modules whose ``@metric`` functions a suite may name, in the order in which they are listed."""
 
-PREFIXES: Mapping[str, str] = MappingProxyType({"rubric": "evals.metrics.judged"})
+PREFIXES: Mapping[str, str] = MappingProxyType({"rubric": "evals.metrics.judged", "ragas": "evals.metrics.ragas"})
 """Whole collections, by the word before the colon (``rubric:tone``): the module that has a function
 ``family(name) -> MetricFamily``, which raises ValueError for a name that it does not know."""
 

@@ -29,6 +29,7 @@ def format_name(family: str, parameters: BaseModel) -> str:
             name += f"@{value}" if value is not None else ""
         elif declared.is_required() or getattr(parameters, key) != declared.get_default(call_default_factory=True):
             chosen.append(f"{key}={_written(value)}")
+    chosen += [f"{key}={_written(value)}" for key, value in sorted((parameters.model_extra or {}).items())]
     return f"{name}[{','.join(chosen)}]" if chosen else name
 
 

@@ -335,3 +335,32 @@ def test_the_facts_of_the_release_are_those_of_the_run(bench: Bench) -> None:
     run = bench.run(limit=1)
     assert {key: run.metadata[key] for key in FACTS} == FACTS
     assert {row.release for row in run.rows} == {FACTS["release"]}
+
+
+def test_a_finished_run_is_signed_evidence(bench: Bench) -> None:
+    from lockgate.store.evidence import list_evidence
+
+    run = bench.run()
+    with bench.database() as db:
+        [evidence] = list_evidence(db)
+    assert (evidence.run, evidence.release, evidence.suite_hash) == (run.id, FACTS["release"], run.suite.hash)
+    assert f"Evidence {evidence.id[:12]} is signed." in bench.said
+    bench.run(limit=3)
+    assert bench.said[-1].endswith("It covers a part of the suite, so it never counts.")
+
+
+def test_a_run_that_is_killed_after_its_record_gets_its_evidence_when_it_is_resumed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lockgate.store.evidence import list_evidence
+
+    with monkeypatch.context() as broken:
+        broken.setattr("evals.measuring.record_evidence", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.run()
+    with bench.database() as db:
+        [plan] = list_eval_plans(db)
+        run = bench.run(resume=plan.id)
+        [evidence] = list_evidence(db)
+        assert (evidence.run, run.id, list_eval_plans(db)) == (plan.id, plan.id, [])
+    assert len(bench.asked) == 20
