@@ -2,8 +2,8 @@
 
     python -m bench.gate_simulation [--runs 4000]
 
-A release is truly worse by 0, 1 or 2 margins, and is judged by the decision that the gate uses. Binary scores: a share of
-the cases changes between equal releases. Like token F1: 30 % of the scores are 0, the others beta(4, 2), and both
+A release is truly worse by 0, 1 or 2 margins, and is judged by the decision that the gate uses. Binary scores: a share
+of the cases changes between equal releases. Like token F1: 30 % of the scores are 0, the others beta(4, 2), and both
 releases give the same answer to a share of the cases. Pages: cases come in clusters of 4 that mostly do alike.
 """
 

@@ -26,7 +26,7 @@ class Rates:
 
     @property
     def inconclusive(self) -> float:
-        return 1 - self.passed - self.failed
+        return max(0.0, 1 - self.passed - self.failed)
 
 
 def binary_pairs(changed: float) -> Draw:
