@@ -19,7 +19,7 @@ from evals.budget import BudgetSpent
 from evals.case import Case, Outcome
 from evals.limiter import AdaptiveLimit
 from evals.metrics.catalogue import resolve_metric
-from evals.metrics.metric import NO_TOOLS, Metric, Tier, Tools
+from evals.metrics.metric import NO_TOOLS, Metric, Tier, Tools, measure_all
 from evals.row import Row, make_row
 from evals.suite import SplitChoice, Suite
 from lockgate.errors import UserError
@@ -177,8 +177,7 @@ class _Measuring:
 
     async def row(self, case: Case, repeat: int) -> Row:
         asked = await ask_and_search(case, self.asker, self.retriever, self.how, repeat=repeat)
-        values = await asyncio.gather(*(metric.measure(asked.outcome, self.tools) for metric in self.metrics))
-        scores = {metric.name: value for metric, value in zip(self.metrics, values, strict=True)}
+        scores = await measure_all(self.metrics, asked.outcome, self.tools)
         release = str(self.facts.get("release", ""))
         return make_row(asked, self.suite.slices_of(case), scores, repeat=repeat, release=release)
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from evals.asking import Asked
 from evals.case import Case, Outcome, ToolCall
-from evals.metrics.metric import Metric, Tier, Tools
+from evals.metrics.metric import Metric, Tier, Tools, measure_all
 from evals.row import Row, make_row
 from evals.run import EvalRun, aggregates_of, compared, mode_seen
 from evals.suite import Suite
@@ -200,8 +200,7 @@ async def score_stored(
 
 async def _row(suite: Suite, stored: StoredOutcome, metrics: Sequence[Metric], tools: Tools) -> Row:
     alone = [metric for metric in metrics if "peers" not in metric.needs]
-    values = await asyncio.gather(*(metric.measure(stored.outcome, tools) for metric in alone))
-    scores = {metric.name: value for metric, value in zip(alone, values, strict=True)}
+    scores = await measure_all(alone, stored.outcome, tools)
     asked = Asked(stored.outcome, None, stored.outcome.case.question)
     slices: Mapping[str, str] = suite.slices_of(stored.outcome.case)
     return replace(make_row(asked, slices, scores, repeat=stored.repeat, release=stored.release), snapshot=None)

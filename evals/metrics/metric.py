@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -151,6 +151,17 @@ class Metric:
         if self.binary and number not in (0.0, 1.0):
             return Unscored(f"{self.name} gave {number}, which is neither 0 nor 1")
         return number
+
+
+async def measure_all(metrics: Sequence[Metric], outcome: Outcome, tools: Tools) -> dict[str, Score]:
+    """The scores of several metrics at once, by name. Raises BudgetSpent, when all of them have ended."""
+    found = await asyncio.gather(*(each.measure(outcome, tools) for each in metrics), return_exceptions=True)
+    scores: dict[str, Score] = {}
+    for each, score in zip(metrics, found, strict=True):
+        if isinstance(score, BaseException):
+            raise score
+        scores[each.name] = score
+    return scores
 
 
 @dataclass(frozen=True, slots=True)
