@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from evals.calibrate_commands import calibrate
+from evals.compare_commands import compare_command, plan_command
+from evals.evidence_commands import app as evidence_app
+from evals.gate_commands import gate
 from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
@@ -15,6 +19,11 @@ if TYPE_CHECKING:
     from evals.run import EvalRun
 
 app = typer.Typer(no_args_is_help=True, help="Measure answers: run suites, read reports.")
+app.command("calibrate")(calibrate)
+app.command("compare")(compare_command)
+app.command("gate")(gate)
+app.command("plan")(plan_command)
+app.add_typer(evidence_app, name="evidence")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
