@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.intervals import paired_difference
+from evals.statistics.difference import Difference, paired_difference
+from evals.statistics.pairs import MetricShape, Pair
 from ingestion.embedding import open_embedder
 from ingestion.options import RetrievalOptions
 from ingestion.retriever import SnapshotRetriever
@@ -52,24 +53,22 @@ def main() -> None:
             ranks = [_rank(retriever, row["question"], row["source"]) for row in rows]
             gains = [_gain(rank) for rank in ranks]
             words = words or gains
-            mean, interval = paired_difference(gains, words)
-            gain, margin = paired_difference(gains, pages)
+            to_words, to_pages = _difference(gains, words), _difference(gains, pages)
             result = {
                 "dense_weight": weight,
                 "ndcg@10": float(np.mean(gains)),
                 "recall@1": float(np.mean([rank <= 1 for rank in ranks])),
                 "recall@10": float(np.mean([rank <= 10 for rank in ranks])),
-                "difference": mean,
-                "interval": [interval.low, interval.high],
-                "difference_to_plain": gain,
-                "interval_to_plain": [margin.low, margin.high],
+                "difference": to_words.value,
+                "interval": [to_words.low, to_words.high],
+                "difference_to_plain": to_pages.value,
+                "interval_to_plain": [to_pages.low, to_pages.high],
             }
             results.append(result)
             print(
                 f"weight {weight:.2f}  nDCG@10 {result['ndcg@10']:.3f}  R@1 {result['recall@1']:.3f}  "
                 f"R@10 {result['recall@10']:.3f}  "
-                f"to weight 0: {mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]  "
-                f"to plain BM25: {gain:+.3f} [{margin.low:+.3f}, {margin.high:+.3f}]",
+                f"to weight 0: {_text(to_words)}  to plain BM25: {_text(to_pages)}",
                 flush=True,
             )
     if options.json:
@@ -78,6 +77,17 @@ def main() -> None:
 
 def _gain(rank: int) -> float:
     return 1 / math.log2(1 + rank) if rank <= 10 else 0.0
+
+
+def _difference(new: list[float], old: list[float]) -> Difference:
+    shape = MetricShape("ndcg@10", (0.0, 1.0), "higher")
+    pairs = [Pair(str(row), "", {}, *gains) for row, gains in enumerate(zip(new, old, strict=True))]
+    return paired_difference(pairs, shape)
+
+
+def _text(found: Difference) -> str:
+    numbers = [float("nan") if each is None else each for each in (found.value, found.low, found.high)]
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers)
 
 
 def _plain_gains(service: IndexService, db: Database, rows: Sequence[dict[str, str]]) -> list[float]:

@@ -7,18 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evals.intervals import Interval, bootstrap_balanced, bootstrap_mean, wilson
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.row import Row
+from evals.statistics.pairs import MetricShape, Value
+from evals.statistics.wilson import wilson
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredCase:
-    """The score of one case under one metric."""
+    """The score of one case under one metric. Cases of one ``cluster`` share a page; "" stands alone."""
 
     answerable: bool
     score: Score
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Aggregate:
 
     ``value`` is over the ``n`` scored cases, None when there is none. ``pessimistic`` is over all cases that should
     have a value, the ``unscored`` ones counted at the worst end of the scale: compare that one when a run must not gain
-    by failing.
+    by failing. With one cluster, ``low`` and ``high`` are the scale's ends.
     """
 
     metric: str
@@ -54,14 +56,14 @@ def aggregate(metric: Metric, cases: Sequence[ScoredCase]) -> Aggregate:
         if not isinstance(case.score, NotApplicable)
     ]
     value = _value(metric, scored)
-    interval = _interval(metric, scored) if value is not None else None
+    low, high, method = _interval(metric, cases) if value is not None else (None, None, "")
     return Aggregate(
         metric=metric.name,
         group=metric.group,
         value=value,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method=interval.method if interval else "",
+        low=low,
+        high=high,
+        method=method,
         pessimistic=_value(metric, due),
         n=len(scored),
         unscored=sum(isinstance(case.score, Unscored) for case in cases),
@@ -77,10 +79,13 @@ def scored_cases(metric: Metric, rows: Iterable[Row]) -> list[ScoredCase]:
 
     A case with a repeat that is unscored is unscored: half of it would be a guess at the whole.
     """
-    cases: dict[str, list[tuple[bool, Score]]] = {}
+    cases: dict[str, list[Row]] = {}
     for row in rows:
-        cases.setdefault(row.case, []).append((row.answerable, row.score(metric)))
-    return [ScoredCase(repeats[0][0], _of_repeats([score for _, score in repeats])) for repeats in cases.values()]
+        cases.setdefault(row.case, []).append(row)
+    return [
+        ScoredCase(repeats[0].answerable, _of_repeats([row.score(metric) for row in repeats]), repeats[0].cluster)
+        for repeats in cases.values()
+    ]
 
 
 def aggregate_rows(metrics: Sequence[Metric], rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -151,14 +156,28 @@ def _value(metric: Metric, scored: Sequence[tuple[bool, float]]) -> float | None
     return _mean([score for _, score in scored]) if scored else None
 
 
-def _interval(metric: Metric, scored: Sequence[tuple[bool, float]]) -> Interval:
+def _interval(metric: Metric, cases: Sequence[ScoredCase]) -> tuple[float | None, float | None, str]:
+    """(lower limit, upper limit, how they were found)"""
+    from evals.statistics.difference import balanced_interval, mean_interval
+
+    shape = MetricShape(metric.name, metric.scale, metric.direction, metric.binary)
+    scored = [
+        (case.answerable, Value(str(number), case.cluster or str(number), case.score))
+        for number, case in enumerate(cases)
+        if isinstance(case.score, float)
+    ]
+    values = [value for _, value in scored]
     if metric.aggregation == "balanced":
-        return bootstrap_balanced(*_halves(scored))
-    values = [score for _, score in scored]
+        first, second = ([value for answerable, value in scored if answerable is half] for half in (True, False))
+        found = balanced_interval(first, second, shape)
+        return found.low, found.high, found.method
+    alone = len({value.cluster for value in values}) == len(values)
     # The mean of several repeats is no yes or no any more.
-    if metric.binary and all(value in (0.0, 1.0) for value in values):
-        return wilson(sum(value == 1.0 for value in values), len(values))
-    return bootstrap_mean(values)
+    if metric.binary and alone and all(value.score in (0.0, 1.0) for value in values):
+        share = wilson(sum(value.score == 1.0 for value in values), len(values))
+        return share.low, share.high, share.method
+    found = mean_interval(values, shape)
+    return found.low, found.high, found.method
 
 
 def _halves(scored: Sequence[tuple[bool, float]]) -> tuple[list[float], list[float]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evals.intervals import wilson
+from evals.statistics.wilson import wilson
 from lockgate.store.arms import ARMS, ArmFigures, ShadowPair, count_repeated, shadow_pairs
 from lockgate.store.channels import ChannelRecord, MoveRecord, Rollout, history
 from serving.rollout_verdict import NEEDED, compare_arms, describe_arm, describe_comparison, read_arms

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, variance
 
-from evals.intervals import wilson
+from evals.statistics.wilson import wilson
 
 Z = 2.58
 """Standard errors to each side. A rollout is looked at again and again, and each look is a chance to be wrong: more

@@ -79,7 +79,7 @@ NO_TOOLS = Tools()
 class Metric:
     """A metric with its parameters, and what a reader needs to judge its number.
 
-    ``binary`` metrics take 0 and 1 only and get a Wilson interval, others a bootstrap one. ``aggregation`` "balanced"
+    ``binary`` metrics take 0 and 1 only. ``aggregation`` "balanced"
     is the mean of the means over answerable and unanswerable cases, so that the larger half cannot hide the smaller
     one. ``calls`` is how many model calls it makes for a case at the most, for the estimate before a run.
     """

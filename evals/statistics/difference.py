@@ -15,7 +15,8 @@ from evals.statistics.student import student_quantile
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of the ``n`` scored cases; the limits are None when fewer than two clusters are scored."""
+    """The mean of the ``n`` scored cases. One cluster does not tell how much clusters vary: the limits are then those
+    of the scale. All are None without a scored case."""
 
     value: float | None
     low: float | None
@@ -28,7 +29,8 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """New minus old over the ``n`` cases that both scored, turned so that more is better; limits as in ``Mean``.
+    """New minus old over the ``n`` cases that both scored, turned so that more is better; limits are None
+    with fewer than two clusters.
 
     ``dropped`` counts the pairs with an unscored side: ``without_new`` of them lack the new score.
     """
@@ -57,11 +59,29 @@ def mean_interval(values: Sequence[Value], shape: MetricShape, *, confidence: fl
     value = math.fsum(score for _, score in scored) / len(scored)
     clusters = len(sums.sizes)
     if sums.freedom <= 0:
-        return Mean(value, None, None, len(scored), clusters, missing, "")
+        return Mean(value, *shape.scale, len(scored), clusters, missing, "one cluster")
     limits = score_limits if shape.reached else t_limits
     bottom, top = (float(each) for each in limits(sums.low, sums.sizes, confidence))
     name = "Wilson, effective n" if shape.reached else "t, clustered"
     return Mean(value, low + bottom * shape.width, low + top * shape.width, len(scored), clusters, missing, name)
+
+
+def balanced_interval(first: Sequence[Value], second: Sequence[Value], shape: MetricShape) -> Mean:
+    """The mean of the means of two groups of cases, each with the same weight; None without a score in each.
+
+    The limits join those of the groups: Zou and Donner, "Construction of confidence limits about effect measures: a
+    general approach", Statistics in Medicine 27, 2008 (MOVER). Groups that share clusters are taken as independent.
+    """
+    groups = [mean_interval(each, shape) for each in (first, second)]
+    n, unscored = sum(each.n for each in groups), sum(each.unscored for each in groups)
+    clusters = len({each.cluster or f"\0{each.case}" for each in (*first, *second) if each.score is not None})
+    values = [each.value for each in groups if each.value is not None]
+    if len(values) < 2:
+        return Mean(None, None, None, n, clusters, unscored, "")
+    value = math.fsum(values) / 2
+    lows = [each.value - each.low for each in groups if each.value is not None and each.low is not None]
+    highs = [each.high - each.value for each in groups if each.value is not None and each.high is not None]
+    return Mean(value, value - math.hypot(*lows) / 2, value + math.hypot(*highs) / 2, n, clusters, unscored, "MOVER")
 
 
 def paired_difference(pairs: Sequence[Pair], shape: MetricShape, *, confidence: float = 0.95) -> Difference:

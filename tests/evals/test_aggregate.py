@@ -34,9 +34,30 @@ def test_no_cases_at_all_give_no_value() -> None:
     assert (result.value, result.pessimistic, result.n) == (None, None, 0)
 
 
-def test_proportions_get_a_wilson_interval_and_means_a_bootstrap_one() -> None:
+def test_proportions_get_a_wilson_interval_and_means_one_with_the_effective_n() -> None:
     assert aggregate(resolve_metric("answered_rate"), scored(1.0, 1.0, 0.0)).method == "wilson"
-    assert aggregate(resolve_metric("token_f1"), scored(0.3, 0.2)).method == "bootstrap"
+    assert aggregate(resolve_metric("token_f1"), scored(0.3, 0.2)).method == "Wilson, effective n"
+    assert aggregate(resolve_metric("latency_seconds"), scored(0.3, 0.2)).method == "t, clustered"
+
+
+def test_cases_that_share_a_page_widen_the_interval() -> None:
+    def width(*clusters: str) -> float:
+        cases = [ScoredCase(True, float(number // 2 % 2), cluster) for number, cluster in enumerate(clusters)]
+        result = aggregate(resolve_metric("answered_rate"), cases)
+        assert result.low is not None and result.high is not None
+        return result.high - result.low
+
+    assert width(*[f"p{number // 2}" for number in range(40)]) > 1.3 * width(*[f"p{number}" for number in range(40)])
+    one_page = aggregate(resolve_metric("token_f1"), [ScoredCase(True, 0.5, "page")] * 3)
+    assert (one_page.low, one_page.high, one_page.method) == (0.0, 1.0, "one cluster")
+
+
+def test_a_balanced_interval_is_as_wide_as_its_smaller_half_makes_it() -> None:
+    cases = scored(*[1.0, 0.0] * 50) + scored(*[1.0, 0.0] * 4, answerable=False)
+    result = aggregate(resolve_metric("abstention_balanced"), cases)
+    assert (result.value, result.method) == (0.5, "MOVER")
+    assert result.low is not None and result.high is not None
+    assert 0.25 < result.high - result.low < 0.45
 
 
 def test_always_answering_is_half_right_when_balanced() -> None:
@@ -65,7 +86,7 @@ def test_repeats_of_a_case_are_one_case() -> None:
     found = scored_cases(metric, rows(("a", 0, 1.0), ("a", 1, 0.0), ("b", 0, 1.0), ("b", 1, 1.0)))
     assert [case.score for case in found] == [0.5, 1.0]
     result = aggregate(metric, found)
-    assert (result.n, result.value, result.method) == (2, 0.75, "bootstrap")
+    assert (result.n, result.value) == (2, 0.75)
 
 
 def test_a_case_with_an_unscored_repeat_is_unscored() -> None:
