@@ -17,6 +17,7 @@ from prompts import history_commands
 if TYPE_CHECKING:
     from evals.prompt_outputs import PromptReleases
     from evals.side_by_side import Comparison
+    from evals.suite import Suite
     from lockgate.settings import Settings
     from prompts.prompt import Prompt
 
@@ -72,7 +73,8 @@ def diff(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME] A..B", help="A and B: a git revision, a release id, a prompt's hash; empty: on disk."
+            metavar="[NAME] A..B",
+            help="A and B: a git revision, a release id, a channel, a prompt's hash; empty: on disk.",
         ),
     ],
     suite: Annotated[
@@ -82,14 +84,16 @@ def diff(
     mode: Annotated[
         Mode, typer.Option(help="With --suite: how to answer. Extractive answers use no answer prompt.")
     ] = "generative",
-    chain: Annotated[str | None, typer.Option(help="With --suite: the chain to try; default: LOCKGATE_CHAIN.")] = None,
+    chain: Annotated[
+        str | None, typer.Option(help="The chain whose channels are meant, and that is tried; default: LOCKGATE_CHAIN.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two versions of a prompt, or of all prompts, word by word; with --suite also what they make of cases."""
     if suite is None:
-        if limit is not None or chain is not None:
-            raise UserError("--limit and --chain are about the cases of a suite: give --suite too.")
-        history_commands.diff(ctx, arguments, as_json)
+        if limit is not None:
+            raise UserError("--limit is about the cases of a suite: give --suite too.")
+        history_commands.diff(ctx, arguments, chain, as_json)
         return
     from rich.console import Console
 
@@ -97,14 +101,15 @@ def diff(
 
     if len(arguments) > 2:
         raise UserError(f"At most a name and a range were expected, not {len(arguments)} words.")
-    settings = settings_of(ctx.obj)
+    settings = history_commands.on_chain(settings_of(ctx.obj), chain)
+    cases = _checked_suite(settings, arguments, suite)
     if not as_json:
-        history_commands.diff(ctx, arguments)
-    found = _outputs(settings, arguments, suite, limit, mode, chain or settings.chain)
+        history_commands.diff(ctx, arguments, chain)
+    found = _outputs(settings, arguments, cases, limit, mode)
     if found is None:
         if as_json:
             typer.echo(json_text({"prompts": [], "outputs": None}))
-        typer.echo(f"No prompt of the chain {chain or settings.chain} differs.", err=True)
+        typer.echo(f"No prompt of the chain {settings.chain} differs.", err=True)
         return
     releases, outputs = found
     if as_json:
@@ -137,23 +142,35 @@ def _values_of_case(settings: Settings, prompt: Prompt, case: str, release: str 
         return case_values(settings, prompt, found, manifest, asker)
 
 
+def _checked_suite(settings: Settings, arguments: list[str], name: str) -> Suite:
+    """The suite. Raises for whatever is wrong with the arguments, before anything is printed."""
+    from chains.definition import load_chain
+    from evals.prompt_outputs import changed_prompts
+    from evals.suite import load_suite
+    from prompts.revision import split_range
+
+    suite = load_suite(settings.project_dir, name)
+    prompt = arguments[0] if len(arguments) == 2 else None
+    definition = load_chain(settings.project_dir, settings.chain)
+    changed_prompts(settings, definition, prompt, *split_range(arguments[-1]))
+    return suite
+
+
 def _outputs(
-    settings: Settings, arguments: list[str], suite_name: str, limit: int | None, mode: Mode, chain: str
+    settings: Settings, arguments: list[str], suite: Suite, limit: int | None, mode: Mode
 ) -> tuple[PromptReleases, Comparison] | None:
     from chains.local import open_host
     from evals.prompt_outputs import build_both
     from evals.release_asker import ReleaseAsker
     from evals.side_by_side import compare
-    from evals.suite import load_suite
     from lockgate.actor import Actor, current_actor
     from lockgate.store.database import open_database
     from prompts.revision import split_range
 
     name = arguments[0] if len(arguments) == 2 else None
-    suite = load_suite(settings.project_dir, suite_name)
     actor = current_actor()
     with open_database(settings.database) as db:
-        releases = build_both(settings, db, chain, name, *split_range(arguments[-1]), mode)
+        releases = build_both(settings, db, settings.chain, name, *split_range(arguments[-1]), mode)
         if releases is None:
             return None
         if releases.note:

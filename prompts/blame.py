@@ -1,4 +1,4 @@
-"""What a channel was serving at some time: the release, and the text of one prompt in it."""
+"""What a channel was serving at some time: the release, and the texts of its prompts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lockgate.errors import NotFound, UserError
+from lockgate.errors import LockgateError, NotFound, UserError
 from lockgate.release import Manifest, PinnedPrompt
 from lockgate.settings import Settings
 from lockgate.store.channels import PRODUCTION, MoveRecord, check_name, history, release_at
 from lockgate.store.database import Database
+from lockgate.store.releases import ReleaseStore
 from prompts.pins import opened_releases
-from prompts.prompt import Prompt, prompt_from_files
+from prompts.roles import RoleOf, pinned_as
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
@@ -26,17 +27,29 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
-    """``move`` brought the release to the channel, and names who and why."""
+class ServedPrompt:
+    """``candidate`` is what the release of a rollout under way had in that role, None where it had the same text."""
 
-    prompt: Prompt
+    role: str
+    prompt: PinnedPrompt
+    candidate: PinnedPrompt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """``move`` brought the release to the channel, and names who and why; ``notes`` what could not be read."""
+
+    prompts: tuple[ServedPrompt, ...]
     release: str
     move: MoveRecord
     at: Moment
+    notes: tuple[str, ...] = ()
 
 
-def blame(settings: Settings, name: str, at: str, *, channel: str = PRODUCTION, chain: str | None = None) -> Blame:
-    """The text of the prompt ``name`` that ``channel`` of ``chain`` (default: LOCKGATE_CHAIN) served at ``at``.
+def blame(
+    settings: Settings, name: str | None, at: str, *, channel: str = PRODUCTION, chain: str | None = None
+) -> Blame:
+    """The prompt ``name``, or all, as ``channel`` of ``chain`` (default: LOCKGATE_CHAIN) served it at ``at``.
 
     Raises UserError for a time that cannot be read or is still to come, NotFound when the channel was not set then,
     the release has no such prompt, or its manifest is gone.
@@ -53,9 +66,32 @@ def blame(settings: Settings, name: str, at: str, *, channel: str = PRODUCTION, 
         if move is None:
             raise _not_yet(db, channel, chain, moment)
         manifest = store.manifest(move.to_release)
-    pinned = _pinned(manifest, name)
-    where = f"release {manifest.id[:12]}"
-    return Blame(prompt_from_files(pinned.name, pinned.files, where=where), manifest.id, move, moment)
+        candidate, notes = _candidate(store, move)
+    found = (
+        pinned_as(settings, manifest, name)
+        if name is not None
+        else [RoleOf(str(role), pinned) for role, pinned in manifest.prompts.items()]
+    )
+    if name is not None and found[0].pinned.name != name:
+        notes.append(f"{name[:80]!r} was called {found[0].pinned.name!r} there: the {found[0].role} prompt.")
+    prompts = tuple(_served(candidate, one) for one in found)
+    return Blame(prompts, manifest.id, move, moment, tuple(notes))
+
+
+def _candidate(store: ReleaseStore, move: MoveRecord) -> tuple[Manifest | None, list[str]]:
+    """The release of a rollout under way. That it cannot be read hides nothing of the channel's own."""
+    if move.rollout is None:
+        return None, []
+    try:
+        return store.manifest(move.rollout.release), []
+    except LockgateError as error:
+        return None, [f"What the release of the rollout pinned cannot be read: {error}"]
+
+
+def _served(candidate: Manifest | None, one: RoleOf) -> ServedPrompt:
+    others = {str(role): pinned for role, pinned in candidate.prompts.items()} if candidate else {}
+    other = others.get(one.role)
+    return ServedPrompt(one.role, one.pinned, other if other and other.hash != one.pinned.hash else None)
 
 
 def read_time(text: str) -> Moment:
@@ -74,14 +110,6 @@ def read_time(text: str) -> Moment:
         raise UserError(f"--at: {text[:60]!r} is too far away.") from None
     first = "the first second of that day, " if _DATE.match(text.strip()) else ""
     return Moment(local, f"read as {first}local time: {local.isoformat()}")
-
-
-def _pinned(manifest: Manifest, name: str) -> PinnedPrompt:
-    found = next((prompt for prompt in manifest.prompts.values() if prompt.name == name), None)
-    if found is None:
-        names = ", ".join(sorted({prompt.name for prompt in manifest.prompts.values()}))
-        raise NotFound(f"Release {manifest.id[:12]} has no prompt {name[:80]!r}.", hint=f"It pins: {names}.")
-    return found
 
 
 def _not_yet(db: Database, channel: str, chain: str, moment: Moment) -> NotFound:

@@ -31,6 +31,14 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Renamed:
+    """What a prompt is called now, and the last commit that gave it another name."""
+
+    name: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
     commit: str
     status: str  # git's letter: A, M, D, R
@@ -118,6 +126,26 @@ class PromptHistory:
         commits = list(self._commits(sorted({folder or "." for folder, _ in places}))) if touched else []
         last = max((number for number, commit in enumerate(commits) if commit.id in touched), default=-1)
         return places, commits[: last + 1]
+
+    def renamed(self, name: str) -> Renamed | None:
+        """What the prompt that had the name last is called at HEAD; None when it has that name or was deleted."""
+        present = {path: known for known, path in self.at("HEAD").mains().items()}
+        if name in present.values():
+            return None
+        for main in main_paths(name):
+            path, commit = _join(self.folder, main), ""
+            seen: set[str] = set()
+            while path not in seen:
+                seen.add(path)
+                gone = self._git("log", "-1", "--no-renames", "--diff-filter=D", "--format=%H", "HEAD", "--", path)
+                if not _ID.match(gone.strip()):
+                    break
+                commit = gone.strip()
+                path = self._became(_Change(commit, "D", path, path)) or path
+                folder, now = _split(path)
+                if folder == self.folder and now in present:
+                    return Renamed(present[now], commit)
+        return None
 
     def blobs(self, commit: str, folder: str) -> dict[str, _Blob]:
         listed = self._git("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", folder or ".")

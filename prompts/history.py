@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import dropwhile
 from typing import Literal
 
 from lockgate.errors import LockgateError, NotFound
@@ -44,29 +45,43 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """``has_git`` says whether git could be asked; ``notes`` what could not be read."""
+    """``has_git`` says whether git could be asked; ``notes`` what could not be read, and what the prompt became.
+
+    ``is_shipped``: what is on disk came with Lockgate, whose own history is not the project's.
+    """
 
     versions: list[Version]
     has_git: bool
     notes: tuple[str, ...] = ()
+    is_shipped: bool = False
+    renamed_to: str = ""
 
 
 def prompt_history(settings: Settings, name: str, progress: Progress | None = None) -> History:
     """Every version of the prompt ``name``. Raises NotFound when neither disk, git nor a release knows it."""
     file = prompt_files(settings.project_dir).get(name)
-    library = file.library if file else own_library(settings.project_dir)
-    git = open_history(library)
+    own = own_library(settings.project_dir)
+    is_own = file is not None and file.library == own
+    git = open_history(own)
     pins = read_pins(settings)
-    versions = list(_git_versions(git, name, progress)) if git else []
+    renamed = git.renamed(name) if git and not is_own else None
+    versions = list(_git_versions(git, renamed.name if renamed else name, progress)) if git else []
+    notes = list(pins.notes)
+    if renamed:
+        versions = list(dropwhile(lambda version: version.name != name, versions))
+        notes.append(
+            f"{name} was renamed to {renamed.name} in commit {renamed.commit[:10]}: lockgate prompts log {renamed.name}"
+        )
     if file is not None:
-        on_disk = _version("working tree", name, file.mains[0], FolderFiles(library), None)
+        on_disk = _version("working tree", name, file.mains[0], FolderFiles(file.library), None)
         if not versions or versions[0].hash != on_disk.hash or versions[0].broken != on_disk.broken:
             versions.insert(0, on_disk)
     versions = _with_pins(versions, name, pins)
     if not versions:
         known = ", ".join(sorted(prompt_files(settings.project_dir))) or "none"
         raise NotFound(f"No prompt is or was called {name[:80]!r}.", hint=f"Prompts: {known}.")
-    return History(versions, git is not None, pins.notes)
+    is_shipped = file is not None and not is_own
+    return History(versions, git is not None, tuple(notes), is_shipped, renamed.name if renamed else "")
 
 
 def _git_versions(git: PromptHistory, name: str, progress: Progress | None) -> Iterator[Version]:

@@ -13,11 +13,14 @@ from lockgate.settings import Settings, settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
+    from lockgate.release import PinnedPrompt
+    from prompts.blame import Blame
     from prompts.difference import FileDifference, Piece
     from prompts.history import Version
     from prompts.pins import Pin
     from prompts.revision import Revision
 
+Chain = Annotated[str | None, typer.Option(help="The chain whose channels are meant; default: LOCKGATE_CHAIN.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 CONTEXT = 2
@@ -44,10 +47,11 @@ def log(
         history = prompt_history(settings_of(ctx.obj), name, progress)
     if as_json:
         rows = [_version_json(version) for version in history.versions]
-        typer.echo(json_text({"name": name, "git": history.has_git, "notes": history.notes, "versions": rows}))
+        about = {"name": name, "git": history.has_git, "shipped": history.is_shipped, "renamed_to": history.renamed_to}
+        typer.echo(json_text(about | {"notes": history.notes, "versions": rows}))
         return
     for version in history.versions:
-        typer.echo(plain(_version_line(version)))
+        typer.echo(plain(_version_line(version, "shipped with Lockgate" if history.is_shipped else "working tree")))
         for pin in version.pins:
             typer.echo(plain(f"{'':14}release {pin.release[:12]} of {pin.chain}{_channels(pin)}"))
     for note in history.notes:
@@ -61,9 +65,11 @@ def diff(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME] A..B", help="A and B: a git revision, a release id, a prompt's hash; empty: on disk."
+            metavar="[NAME] A..B",
+            help="A and B: a git revision, a release id, a channel, a prompt's hash; empty: on disk.",
         ),
     ],
+    chain: Chain = None,
     as_json: Json = False,
 ) -> None:
     """Compare two versions of a prompt, or of all prompts, word by word."""
@@ -71,7 +77,7 @@ def diff(
 
     if len(arguments) > 2:
         raise UserError(f"At most a name and a range were expected, not {len(arguments)} words.")
-    settings = settings_of(ctx.obj)
+    settings = on_chain(settings_of(ctx.obj), chain)
     first, second = split_range(arguments[-1])
     pairs = _pairs(settings, arguments[0] if len(arguments) == 2 else None, first, second)
     if as_json:
@@ -83,57 +89,86 @@ def diff(
         typer.echo("No prompt differs.", err=True)
 
 
+def on_chain(settings: Settings, chain: str | None) -> Settings:
+    """The settings with another chain."""
+    return settings.model_copy(update={"chain": chain}) if chain else settings
+
+
 def blame(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The prompt's name.")],
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="An ISO time or date; without a zone: local time.")],
+    name: Annotated[str | None, typer.Argument(help="The prompt's name; default: every prompt of the release.")] = None,
     channel: Annotated[str, typer.Option(help="The channel that served it.")] = "production",
-    chain: Annotated[str | None, typer.Option(help="The chain; default: LOCKGATE_CHAIN.")] = None,
+    chain: Chain = None,
     as_json: Json = False,
 ) -> None:
-    """Show what text of a prompt a channel was serving at some time, and who put it there."""
+    """Show what text of the prompts a channel was serving at some time, and who put it there."""
     from prompts.blame import blame as find
 
     found = find(settings_of(ctx.obj), name, at, channel=channel, chain=chain)
-    move, prompt = found.move, found.prompt
-    other = move.rollout.release if move.rollout else None
     if as_json:
-        typer.echo(
-            json_text(
-                {
-                    "at": found.at.time.isoformat(),
-                    "channel": move.channel,
-                    "chain": move.chain,
-                    "release": found.release,
-                    "since": move.created_at.isoformat(),
-                    "action": move.action,
-                    "actor": move.actor,
-                    "verified": move.verified,
-                    "reason": move.reason,
-                    "forced": move.forced,
-                    "rollout": other,
-                    "name": prompt.name,
-                    "hash": prompt.hash,
-                    "files": dict(prompt.files),
-                }
-            )
-        )
+        typer.echo(json_text(_blame_json(found)))
         return
+    move, rollout = found.move, found.move.rollout
     if found.at.read_as:
         typer.echo(plain(f"--at {at}: {found.at.read_as}"), err=True)
+    for note in found.notes:
+        typer.echo(plain(f"note: {note}"), err=True)
     since = f"{move.created_at:%Y-%m-%d %H:%M:%S %Z}"
     forced = ", forced" if move.forced else ""
     reason = f": {' '.join(move.reason.split())}" if move.reason else ""
-    typer.echo(plain(f"{prompt.name}  {prompt.hash[:12]}  in release {found.release[:12]} of {move.chain}"))
     typer.echo(plain(f"{move.channel} since {since} ({move.action} by {move.actor}{forced}){reason}"))
-    if other:
-        typer.echo(plain(f"A rollout of release {other[:12]} was under way beside it."))
-    for path, text in sorted(prompt.files.items(), key=lambda item: item[1] is not prompt.text):
+    if rollout and rollout.kind == "percent":
+        typer.echo(
+            plain(f"{rollout.share:g} % of the conversations got the candidate, release {rollout.release[:12]}.")
+        )
+    elif rollout:
+        typer.echo(plain(f"Requests were also sent to release {rollout.release[:12]}, whose answers nobody saw."))
+    for one in found.prompts:
+        _print_prompt(one.prompt, f"in release {found.release[:12]} of {move.chain}, {one.role}")
+        if rollout and one.candidate:
+            _print_prompt(one.candidate, f"in the candidate, release {rollout.release[:12]}, {one.role}")
+        elif rollout and not found.notes:
+            typer.echo("\nThe candidate has the same text.")
+
+
+def _print_prompt(prompt: PinnedPrompt, where: str) -> None:
+    from prompts.files import main_paths
+
+    typer.echo(plain(f"\n{prompt.name}  {prompt.hash[:12]}  {where}"))
+    mains = main_paths(prompt.name)
+    for path, text in sorted(prompt.files.items(), key=lambda item: (item[0] not in mains, item[0])):
         typer.echo(plain(f"\n{path}\n\n{text}"), nl=False)
 
 
+def _blame_json(found: Blame) -> dict[str, Any]:
+    move, rollout = found.move, found.move.rollout
+
+    def text(prompt: PinnedPrompt) -> dict[str, Any]:
+        return {"name": prompt.name, "hash": prompt.hash, "files": dict(prompt.files)}
+
+    return {
+        "at": found.at.time.isoformat(),
+        "channel": move.channel,
+        "chain": move.chain,
+        "release": found.release,
+        "since": move.created_at.isoformat(),
+        "action": move.action,
+        "actor": move.actor,
+        "verified": move.verified,
+        "reason": move.reason,
+        "forced": move.forced,
+        "rollout": {"kind": rollout.kind, "release": rollout.release, "share": rollout.share} if rollout else None,
+        "notes": found.notes,
+        "prompts": [
+            {"role": one.role, **text(one.prompt), "candidate": text(one.candidate) if one.candidate else None}
+            for one in found.prompts
+        ],
+    }
+
+
 def _pairs(settings: Settings, name: str | None, first: str, second: str) -> list[tuple[Revision, Revision]]:
-    from prompts.revision import Revision, names_at, revision_of
+    from prompts.revision import KNOWN, Revision, names_at, revision_of
 
     if name is not None:
         return [(revision_of(settings, name, first), revision_of(settings, name, second))]
@@ -148,7 +183,7 @@ def _pairs(settings: Settings, name: str | None, first: str, second: str) -> lis
     for side, revision in zip(sides, (first, second), strict=True):
         if not side.names and revision:
             raise NotFound(
-                f"{revision[:80]!r} is no git revision, release id or prompt hash that is known here.",
+                f"{revision[:80]!r} is no {KNOWN} that is known here.",
                 hint="See: lockgate release list, lockgate prompts log NAME",
             )
     pairs = [(found(one, first), found(one, second)) for one in sorted(sides[1].names)]
@@ -158,7 +193,14 @@ def _pairs(settings: Settings, name: str | None, first: str, second: str) -> lis
     both_whole = sides[0].is_whole and sides[1].is_whole
     own = {name for side in sides for name in side.own}
     kept = [pair for pair in pairs if all(one.hash for one in pair) or (both_whole and pair[1].name in own)]
-    return [(before, after) for before, after in kept if before.hash != after.hash]
+    return [
+        (before, after)
+        for before, after in kept
+        if before.hash != after.hash
+        # What only a role connects is no pair where one of the two is on the other side under its own name.
+        and not (before.role and before.name in sides[1].names)
+        and not (after.role and after.name in sides[0].names)
+    ]
 
 
 def _print_difference(before: Revision, after: Revision) -> None:
@@ -242,7 +284,7 @@ def _difference_json(before: Revision, after: Revision) -> dict[str, Any]:
     return {"name": before.name, "before": side(before), "after": side(after), "files": files}
 
 
-def _version_line(version: Version) -> str:
+def _version_line(version: Version, on_disk: str) -> str:
     shown = f"{version.hash[:12] or '(unreadable)':<12}  "
     if version.commit:
         commit = version.commit
@@ -250,7 +292,7 @@ def _version_line(version: Version) -> str:
     elif version.place == "release" and version.time:
         shown += f"{version.time:%Y-%m-%d}  only in releases"
     else:
-        shown += "working tree"
+        shown += on_disk
     return (
         shown
         + (f"  [{version.name}]" if version.commit else "")

@@ -38,6 +38,7 @@ class Pin:
     chain: str
     created_at: datetime
     channels: tuple[ChannelUse, ...]
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def read_pins(settings: Settings) -> Pins:
 
 def _pins(manifest: Manifest, created_at: datetime, channels: tuple[ChannelUse, ...]) -> Iterator[Pin]:
     for prompt in {pinned.hash: pinned for pinned in manifest.prompts.values()}.values():
-        yield Pin(prompt.name, prompt.hash, prompt.files, manifest.id, manifest.name, created_at, channels)
+        roles = tuple(str(role) for role, pinned in manifest.prompts.items() if pinned.hash == prompt.hash)
+        yield Pin(prompt.name, prompt.hash, prompt.files, manifest.id, manifest.name, created_at, channels, roles)
 
 
 def _channel_uses(db: Database) -> dict[str, list[ChannelUse]]:

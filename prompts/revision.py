@@ -1,4 +1,4 @@
-"""A prompt as it was: at a git revision, in a release, or by the beginning of its hash."""
+"""A prompt as it was: at a git revision, in a release, on a channel, or by the beginning of its hash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.release import Manifest
 from lockgate.settings import Settings
+from lockgate.store.channels import NAME as CHANNEL
+from lockgate.store.channels import get_channel
 from prompts.checking import gather, main_path
 from prompts.collection import find_file, own_library, prompt_files
 from prompts.commits import open_history
@@ -16,21 +19,29 @@ from prompts.files import Files, FolderFiles, content_hash
 from prompts.history import prompt_history
 from prompts.pins import opened_releases
 from prompts.prompt import Prompt, prompt_from_files
+from prompts.roles import pinned_as
 
-Kind = Literal["git", "release", "prompt"]
+Kind = Literal["git", "release", "channel", "prompt"]
 
-_KINDS: tuple[Kind, ...] = ("release", "prompt", "git")
+_KINDS: tuple[Kind, ...] = ("release", "channel", "prompt", "git")
+KNOWN = "git revision, release id, channel or prompt hash"
+"""What a side of a range can be, for messages."""
+
 _HEX = re.compile(r"[0-9a-f]{6,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The texts of one prompt at some time. ``label`` says where they are from."""
+    """The texts of one prompt at some time. ``label`` says where they are from.
+
+    ``role`` is that by which a release's prompt was found, where nothing but the role connects it with the name.
+    """
 
     name: str
     hash: str
     label: str
     files: Mapping[str, str] = field(repr=False)
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +62,10 @@ def prompt_at(settings: Settings, name: str, revision: str) -> Prompt:
 def revision_of(settings: Settings, name: str, revision: str) -> Revision:
     """The texts of the prompt ``name`` at ``revision``.
 
-    That is a git revision, a release id, or a prompt's hash (six first characters of an id are enough), or "" for the
-    files on disk. ``git:``, ``release:`` and ``prompt:`` before it say which is meant. Raises NotFound, and UserError
-    where it fits several.
+    That is a git revision, a release id, a channel of LOCKGATE_CHAIN, or a prompt's hash (six first characters of an id
+    are enough), or "" for the files on disk. ``git:``, ``release:``, ``channel:`` and ``prompt:`` before it say which.
+    A prompt that a release pins under another name is found by its renames, then by its role. Raises NotFound,
+    and UserError where the revision fits several.
     """
     if not revision:
         return _on_disk(settings, name)
@@ -68,13 +80,13 @@ def revision_of(settings: Settings, name: str, revision: str) -> Revision:
             problems.append(error)
     if len(found) > 1:
         labels = " and ".join(one.label for one in found.values())
-        raise UserError(f"{revision!r} fits {labels}.", hint="Write release:, prompt: or git: before it.")
+        raise UserError(f"{revision!r} fits {labels}.", hint="Write release:, channel:, prompt: or git: before it.")
     if found:
         return next(iter(found.values()))
     if problems:
         raise problems[0]
     raise NotFound(
-        f"{revision[:80]!r} is no git revision, release id or prompt hash that is known here.",
+        f"{revision[:80]!r} is no {KNOWN} that is known here.",
         hint=f"See: lockgate prompts log {name}",
     )
 
@@ -92,8 +104,9 @@ def names_at(settings: Settings, revision: str) -> Names:
         committed = frozenset(git.at(commit).mains())
         return Names(committed, committed, is_whole=True)
     names: set[str] = set()
-    if "release" in kinds and _HEX.match(text):
-        names |= {prompt.name for prompt in _pinned(settings, text)}
+    for kind in ("release", "channel"):
+        if kind in kinds and not names and (manifest := _MANIFESTS[kind](settings, text)):
+            names |= {pinned.name for pinned in manifest.prompts.values()}
     if not names and "prompt" in kinds and _HEX.match(text):
         for name in on_disk:
             if any(version.hash.startswith(text) for version in prompt_history(settings, name).versions):
@@ -107,7 +120,7 @@ def split_range(text: str) -> tuple[str, str]:
     if not dots or not (first or second) or ".." in second or second.startswith("."):
         raise UserError(
             f"{text[:80]!r} is not of the form A..B.",
-            hint="A and B are git revisions, release ids or prompt hashes; an empty one means the files on disk.",
+            hint="A and B are git revisions, release ids, channels or prompt hashes; empty: the files on disk.",
         )
     return first, second
 
@@ -124,16 +137,13 @@ def _on_disk(settings: Settings, name: str) -> Revision:
 
 
 def _in_release(settings: Settings, name: str, text: str) -> Revision | None:
-    if not _HEX.match(text):
-        return None
-    found = _pinned(settings, text)
-    if not found:
-        return None
-    one = next((prompt for prompt in found if prompt.name == name), None)
-    if one is None:
-        has = ", ".join(prompt.name for prompt in found)
-        raise NotFound(f"{found[0].label} has no prompt {name!r}.", hint=f"It pins: {has}.")
-    return one
+    manifest = _release(settings, text)
+    return _pinned(settings, manifest, name, f"release {manifest.id[:12]}") if manifest else None
+
+
+def _in_channel(settings: Settings, name: str, text: str) -> Revision | None:
+    manifest = _channel(settings, text)
+    return _pinned(settings, manifest, name, f"{text}, release {manifest.id[:12]}") if manifest else None
 
 
 def _by_hash(settings: Settings, name: str, text: str) -> Revision | None:
@@ -147,8 +157,7 @@ def _by_hash(settings: Settings, name: str, text: str) -> Revision | None:
 
 
 def _in_git(settings: Settings, name: str, text: str) -> Revision | None:
-    file = prompt_files(settings.project_dir).get(name)
-    history = open_history(file.library if file else own_library(settings.project_dir))
+    history = open_history(own_library(settings.project_dir))
     commit = history.resolve(text) if history else None
     if history is None or commit is None:
         return None
@@ -156,7 +165,8 @@ def _in_git(settings: Settings, name: str, text: str) -> Revision | None:
     label = f"git {text if len(text) < 40 else commit[:10]}"
     if name in files.mains():
         return _gathered(name, main_path(name, files), files, label)
-    for folder, main in history.lineage(name)[0]:
+    renamed = history.renamed(name)
+    for folder, main in history.lineage(renamed.name if renamed else name)[0]:
         older = history.at(commit, folder)
         named = {path: known for known, path in older.mains().items()}
         if main in named:
@@ -164,19 +174,39 @@ def _in_git(settings: Settings, name: str, text: str) -> Revision | None:
     raise NotFound(f"There is no prompt {name!r} at {label}.", hint=f"See: lockgate prompts log {name}")
 
 
-def _pinned(settings: Settings, text: str) -> list[Revision]:
-    """What the release whose id begins with ``text`` pins; nothing when there is no such release."""
+def _release(settings: Settings, text: str) -> Manifest | None:
+    """The release whose id begins with ``text``."""
+    if not _HEX.match(text):
+        return None
     with opened_releases(settings) as opened:
         if opened is None:
-            return []
+            return None
         store = opened[1]
         try:
             record = store.find(text)
         except NotFound:
-            return []
-        manifest = store.manifest(record.id)
-    label = f"release {manifest.id[:12]}"
-    return [Revision(one.name, one.hash, label, one.files) for one in manifest.prompts.values()]
+            return None
+        return store.manifest(record.id)
+
+
+def _channel(settings: Settings, text: str) -> Manifest | None:
+    """The release that the channel of LOCKGATE_CHAIN points at."""
+    if not CHANNEL.match(text):
+        return None
+    with opened_releases(settings) as opened:
+        if opened is None:
+            return None
+        db, store = opened
+        release = get_channel(db, text, settings.chain).release
+        return store.manifest(release) if release else None
+
+
+def _pinned(settings: Settings, manifest: Manifest, name: str, label: str) -> Revision:
+    found = pinned_as(settings, manifest, name)[0]
+    one = found.pinned
+    if one.name != name:
+        label += f", {found.role} prompt {one.name}"
+    return Revision(one.name, one.hash, label, one.files, found.role if found.is_guessed else "")
 
 
 def _gathered(name: str, main: str, files: Files, label: str) -> Revision:
@@ -184,4 +214,5 @@ def _gathered(name: str, main: str, files: Files, label: str) -> Revision:
     return Revision(name, content_hash(texts), label, texts)
 
 
-_READERS = {"release": _in_release, "prompt": _by_hash, "git": _in_git}
+_MANIFESTS = {"release": _release, "channel": _channel}
+_READERS = {"release": _in_release, "channel": _in_channel, "prompt": _by_hash, "git": _in_git}

@@ -256,6 +256,24 @@ def test_versions_that_are_the_same_ask_nothing(project: Project) -> None:
         assert list_traces(db) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "suite", "error"),
+    [
+        (("answer", "HEAD.."), "nope", "Suites there: tiny"),
+        (("talk", "HEAD.."), "tiny", "does not use the prompt 'talk'"),
+        (("answer", "HEAD..", "--chain", "gone"), "tiny", "gone"),
+    ],
+)
+def test_arguments_are_checked_before_any_text_is_printed(
+    project: Project, arguments: tuple[str, ...], suite: str, error: str
+) -> None:
+    commit(project)
+    write_prompt(project, "Say moon.")
+    result = CliRunner().invoke(app, ["diff", *arguments, "--suite", suite])
+    assert isinstance(result.exception, NotFound | UserError) and error in str(result.exception)
+    assert result.stdout == ""
+
+
 def test_without_a_suite_it_is_the_difference_of_texts_alone(project: Project) -> None:
     commit(project)
     write_prompt(project, "Rotate a key every thirty days.")

@@ -59,7 +59,7 @@ def _two_releases(tmp_path: Path) -> tuple[Settings, str, str]:
 def test_names_the_text_that_was_served_then(tmp_path: Path, at: str, text: str) -> None:
     settings, old, new = _two_releases(tmp_path)
     found = blame(settings, "greet", at)
-    assert found.prompt.render()[0].content == text
+    assert text in found.prompts[0].prompt.files["greet.md"]
     assert found.release == (old if text == "Old" else new)
     assert (found.move.actor, found.move.reason) == ("ada", "because")
 
@@ -67,8 +67,8 @@ def test_names_the_text_that_was_served_then(tmp_path: Path, at: str, text: str)
 @pytest.mark.usefixtures("_berlin")
 def test_a_time_without_a_zone_is_local_and_a_date_is_its_first_second(tmp_path: Path) -> None:
     settings, _, _ = _two_releases(tmp_path)
-    assert blame(settings, "greet", "2026-03-02T12:30").prompt.render()[0].content == "Old"
-    assert blame(settings, "greet", "2026-03-02T13:30").prompt.render()[0].content == "New"
+    assert "Old" in blame(settings, "greet", "2026-03-02T12:30").prompts[0].prompt.files["greet.md"]
+    assert "New" in blame(settings, "greet", "2026-03-02T13:30").prompts[0].prompt.files["greet.md"]
     assert read_time("2026-07-01T10:00").time == datetime(2026, 7, 1, 8, tzinfo=UTC)
     assert read_time("2026-07-01T10:00").read_as == "read as local time: 2026-07-01T10:00:00+02:00"
     assert read_time("2026-07-01").time == datetime(2026, 6, 30, 22, tzinfo=UTC)
@@ -108,7 +108,7 @@ def test_without_any_release_nothing_is_made(tmp_path: Path) -> None:
 
 def test_a_prompt_that_the_release_does_not_pin_is_not_found(tmp_path: Path) -> None:
     settings, _, _ = _two_releases(tmp_path)
-    with pytest.raises(NotFound, match=r"has no prompt 'other'\. It pins: condense, greet"):
+    with pytest.raises(NotFound, match=r"has no prompt 'other'\. It pins: greet \(as answer\), condense"):
         blame(settings, "other", "2026-04-01T00:00:00Z")
 
 
@@ -120,3 +120,33 @@ def test_during_a_rollout_the_channels_own_release_is_named(tmp_path: Path) -> N
     found = blame(settings, "greet", "2026-03-04T00:00:00Z")
     assert found.release == new
     assert found.move.rollout is not None and found.move.rollout.release == old
+    (one,) = found.prompts
+    assert one.candidate is not None and "Old" in one.candidate.files["greet.md"]
+
+
+def test_without_a_name_every_prompt_of_the_release_is_told(tmp_path: Path) -> None:
+    settings, _, _ = _two_releases(tmp_path)
+    found = blame(settings, None, "2026-04-01T00:00:00Z")
+    assert [(one.role, one.prompt.name) for one in found.prompts] == [("answer", "greet"), ("condense", "condense")]
+
+
+def test_a_name_that_was_renamed_is_followed_by_its_role(tmp_path: Path) -> None:
+    settings, _, _ = _two_releases(tmp_path)
+    reply = write_release(settings, "reply", {"reply.md": prompt_text("reply", body="# user\nReply\n")}).id
+    point(settings, reply)
+    _moved_at(settings, *(f"2026-03-0{day}T12:00:00+00:00" for day in (1, 2, 3)))
+    for name in ("greet", "answer"):  # a name that older releases pin in the role, and the role itself
+        found = blame(settings, name, "2026-04-01T00:00:00Z")
+        assert [one.prompt.name for one in found.prompts] == ["reply"]
+        assert found.notes == (f"'{name}' was called 'reply' there: the answer prompt.",)
+    assert blame(settings, "reply", "2026-03-02T13:00:00Z").prompts[0].prompt.name == "greet"
+
+
+def test_a_candidate_that_cannot_be_read_hides_nothing(tmp_path: Path) -> None:
+    settings, old, new = _two_releases(tmp_path)
+    point(settings, new, action="rollout", rollout=Rollout("r", "percent", old, 10.0, "2026-03-03T00:00:00+00:00"))
+    _moved_at(settings, *(f"2026-03-0{day}T12:00:00+00:00" for day in (1, 2, 3)))
+    for path in (tmp_path / ".lockgate" / "objects").rglob(f"*{old[4:]}*"):
+        path.unlink()
+    found = blame(settings, "greet", "2026-04-01T00:00:00Z")
+    assert "New" in found.prompts[0].prompt.files["greet.md"] and "cannot be read" in found.notes[0]

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lockgate.errors import LockgateError, NotFound, UserError
-from prompts.collection import find_prompt, prompt_files
+from lockgate.store.channels import Rollout
+from prompts.collection import SHIPPED, find_prompt, prompt_files
 from prompts.commands import app
 from tests.prompts.repositories import Repository, point, settings_in, write_release
 from tests.prompts.texts import example_rows, prompt_text, write_library
@@ -247,11 +248,84 @@ def test_blame_shows_the_text_that_was_served_and_who_put_it_there(tmp_path: Pat
     assert "(promote by ada): because" in shown
     assert shown.endswith(f"greet.md\n\n{text}")
     body = _json("blame", "greet", "--at", now, "--json")
-    assert (body["release"], body["actor"], body["verified"], body["files"]) == (
-        release.id,
-        "ada",
-        False,
-        {"greet.md": text},
-    )
+    assert (body["release"], body["actor"], body["verified"], body["rollout"]) == (release.id, "ada", False, None)
+    (one,) = body["prompts"]
+    assert (one["role"], one["name"], one["files"], one["candidate"]) == ("answer", "greet", {"greet.md": text}, None)
     with pytest.raises(NotFound, match="was never set"):
         _run("blame", "greet", "--at", now, "--channel", "staging")
+
+
+def test_blame_names_the_candidate_of_a_rollout_and_prints_its_text_where_it_differs(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    ours, theirs = (prompt_text(body=f"# user\n{word}.\n") for word in ("Ours", "Theirs"))
+    old, new = (write_release(settings, "greet", {"greet.md": text}).id for text in (ours, theirs))
+    point(settings, old)
+    point(settings, old, action="rollout", rollout=Rollout("r", "percent", new, 25.0, "2026-03-03T00:00:00+00:00"))
+    now = datetime.now(UTC).isoformat()
+    shown = _run("blame", "--at", now).stdout
+    assert f"25 % of the conversations got the candidate, release {new[:12]}." in shown
+    assert shown.index("Ours.") < shown.index("Theirs.") < shown.index("condense.md")
+    assert shown.rstrip().endswith("The candidate has the same text.")
+    body = _json("blame", "--at", now, "--json")
+    assert body["rollout"] == {"kind": "percent", "release": new, "share": 25.0}
+    assert [(one["role"], one["candidate"] and one["candidate"]["files"]) for one in body["prompts"]] == [
+        ("answer", {"greet.md": theirs}),
+        ("condense", None),
+    ]
+
+
+def test_log_of_a_shipped_prompt_never_shows_the_git_history_of_the_installation(tmp_path: Path) -> None:
+    text = (SHIPPED / "answer.md").read_text()
+    pinned = write_release(
+        settings_in(tmp_path), "answer", {"answer.md": text.replace("description:", "description: X")}
+    )
+    for has_git in (False, True):
+        if has_git:
+            Repository(tmp_path).commit("unrelated", {"greet.md": prompt_text()})
+        body = _json("log", "answer", "--json")
+        assert (body["git"], body["shipped"]) == (has_git, True)
+        assert [(one["place"], one["commit"]) for one in body["versions"]] == [
+            ("working tree", None),
+            ("release", None),
+        ]
+        assert body["versions"][1]["releases"][0]["id"] == pinned.id
+        assert "shipped with Lockgate" in _run("log", "answer").stdout
+
+
+def test_log_of_a_name_that_a_prompt_had_shows_the_projects_own_history(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    long = "# user\n" + "A line that makes the file long enough.\n" * 20
+    repository.commit("write", {"answer.md": prompt_text("answer", body=long)})
+    repository.commit("edit", {"answer.md": prompt_text("answer", body=long + "More.\n")})
+    for old, new in (("answer", "reply"), ("reply", "respond")):
+        repository.git("mv", f"prompts/library/{old}.md", f"prompts/library/{new}.md")
+        repository.commit(f"to {new}", {f"{new}.md": prompt_text(new, body=long + "More.\n")})
+    result = _run("log", "answer")
+    assert "note: answer was renamed to respond" in result.stderr
+    body = _json("log", "answer", "--json")
+    assert body["renamed_to"] == "respond"
+    assert [one["subject"] for one in body["versions"]] == [None, "edit", "write"]
+    assert [one["subject"] for one in _json("log", "reply", "--json")["versions"]] == ["to reply", "edit", "write"]
+    assert [one["name"] for one in _json("diff", "answer", "HEAD~3..HEAD", "--json")] == ["answer"]
+    (one,) = _json("diff", "answer", "HEAD~3..HEAD", "--json")
+    assert [(file["before"], file["after"]) for file in one["files"]] == [("answer.md", "respond.md")]
+
+
+def test_diff_takes_channels_and_follows_a_role_to_another_name(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    text = prompt_text(body="# user\nSay one word.\n")
+    old = write_release(settings, "greet", {"greet.md": text})
+    new = write_release(settings, "reply", {"reply.md": text.replace("greet", "reply").replace("one", "two")})
+    point(settings, old.id)
+    point(settings, new.id, channel="staging")
+    for arguments in (("greet", "production..staging"), ("reply", "production..staging"), ("production..staging",)):
+        (one,) = _json("diff", *arguments, "--json")
+        assert [(file["before"], file["after"]) for file in one["files"]] == [("greet.md", "reply.md")]
+        assert one["after"]["label"].startswith(f"staging, release {new.id[:12]}")
+    assert "Say [-one-]{+two+} word." in _run("diff", "greet", f"{old.id[:12]}..channel:staging").stdout
+    write_library(tmp_path, {"greet.md": text})
+    assert "The texts are equal." in _run("diff", "greet", "production..").stdout
+    with pytest.raises(NotFound, match="'canary' is no git revision, release id, channel or prompt hash"):
+        _run("diff", "greet", "canary..production")
+    with pytest.raises(NotFound, match="'staging' is no git revision"):
+        _run("diff", "staging..", "--chain", "support")

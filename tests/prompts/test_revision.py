@@ -67,7 +67,7 @@ def test_a_release_without_the_prompt_says_which_it_has(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     release = write_release(settings, "greet", {"greet.md": _text()})
     write_library(tmp_path, {"other.md": _text("other")})
-    with pytest.raises(NotFound, match=r"has no prompt 'other'. It pins: greet, condense"):
+    with pytest.raises(NotFound, match=r"has no prompt 'other'. It pins: greet \(as answer\), condense"):
         revision_of(settings, "other", release.id)
 
 
