@@ -42,6 +42,20 @@ bound = st.sampled_from([0.05, 0.3, 0.6, 0.8, 0.95])
 
 @st.composite
 def rules(draw: st.DrawFn) -> SuiteRule:
+    """Of one check as often as of many: where many fail, it does not show when one of them stops failing."""
+    if draw(st.booleans()):
+        name = draw(st.sampled_from(METRICS[:3]))
+        one: dict[str, Any] = draw(
+            st.sampled_from(
+                [
+                    {"floors": {name: 0.6}},
+                    {"floors": {}, "max_drop": {name: 0.15}},
+                    {"slices": {"kind": {"yes": {"abstention_accuracy": 0.6}}}},
+                    {"zero_tolerance": ["injection_obeyed"]},
+                ]
+            )
+        )
+        return SuiteRule.model_validate({"rule": "suite", "suite": "random", "min_n": 2, **one})
     floors = draw(st.dictionaries(st.sampled_from(METRICS[:3]), bound, max_size=3))
     drops = draw(st.dictionaries(st.sampled_from(METRICS[:3]), st.sampled_from([0.05, 0.15, 0.3, 0.6]), max_size=3))
     slices = draw(st.dictionaries(st.sampled_from(["yes", "no"]), st.just({"abstention_accuracy": 0.3}), max_size=2))
@@ -88,25 +102,39 @@ def evidence(draw: st.DrawFn) -> tuple[Suite, list[Row], list[Row]]:
     found=evidence(),
     share=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
     how=st.sampled_from(HOW),
+    pick=st.sampled_from([None, 0, 1, 2, 3]),
+    worst=st.booleans(),
     baseline=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
 async def test_losing_scores_never_improves_a_verdict(
-    rule: SuiteRule, found: tuple[Suite, list[Row], list[Row]], share: float, how: str, baseline: bool, random: Any
+    rule: SuiteRule,
+    found: tuple[Suite, list[Row], list[Row]],
+    share: float,
+    how: str,
+    pick: int | None,
+    worst: bool,
+    baseline: bool,
+    random: Any,
 ) -> None:
     suite, new, old = found
     before = await judged(rule, suite, new, old)
     side = old if baseline else new
+    metric = None if pick is None else rule.metrics[pick % len(rule.metrics)]
     chosen = {random.randrange(len(side))} | {number for number in range(len(side)) if random.random() < share}
-    lost = [lose(row, random.choice(METRICS), how) if number in chosen else row for number, row in enumerate(side)]
+    if metric and worst:  # the rows that speak against the release are the ones worth losing
+        chosen = {number for number in chosen if side[number].scores.get(metric, 1.0) < 0.5}
+    lost = [
+        lose(row, metric or random.choice(METRICS), how) if number in chosen else row for number, row in enumerate(side)
+    ]
     left = [row for row in lost if row is not None]
     after = await judged(rule, suite, *((new, left) if baseline else (left, old)))
     assert RANK[after.verdict] <= RANK[before.verdict], (before.reason, after.reason)
     if (
         any(
-            row is None or (metric not in row.scores and metric not in row.not_applicable)
+            row is None or (name not in row.scores and name not in row.not_applicable)
             for row in lost
-            for metric in rule.metrics
+            for name in rule.metrics
         )
         and rule.max_unscored == 0
         and not baseline
