@@ -127,7 +127,7 @@ def diff(
 def _values_of_case(settings: Settings, prompt: Prompt, case: str, release: str | None) -> dict[str, object]:
     from chains.local import open_asker
     from chains.release_commands import release_named
-    from chains.target import Target
+    from chains.target import Target, read_target, resolve
     from evals.case_lookup import find_case
     from evals.case_values import case_values
     from lockgate.store.database import open_database
@@ -135,8 +135,13 @@ def _values_of_case(settings: Settings, prompt: Prompt, case: str, release: str 
 
     _, found = find_case(settings.project_dir, case)
     with open_database(settings.database) as db:
-        release_id = release_named(settings, db, release or "")
-        manifest = open_releases(settings, db).manifest(release_id)
+        store = open_releases(settings, db)
+        if release is None:
+            default = read_target(db, "", settings.chain)
+            release_id = resolve(db, store, default, settings.chain).release
+        else:
+            release_id = release_named(settings, db, release)
+        manifest = store.manifest(release_id)
     typer.echo(f"Passages of release {release_id[:12]}, snapshot {manifest.snapshot.id[:12]}.", err=True)
     with open_asker(settings, Target(release=release_id), command="lockgate prompts render") as asker:
         return case_values(settings, prompt, found, manifest, asker)

@@ -11,6 +11,7 @@ from pathlib import Path
 from lockgate.errors import LockgateError, NotFound, UserError
 from prompts.files import MAIN, FolderFiles
 from prompts.header import NAME
+from prompts.problem import one_line
 from prompts.prompt import Prompt, read_prompt
 
 SHIPPED = Path(__file__).parent / "library"
@@ -37,7 +38,7 @@ class PromptFile:
     def only_main(self) -> str:
         """The main file, relative to the library. Raises UserError when there are two."""
         if len(self.mains) > 1:
-            both = " and ".join(str(self.library / main) for main in self.mains)
+            both = " and ".join(one_line(str(self.library / main)) for main in self.mains)
             raise UserError(f"{both}: the prompt {self.name!r} is given twice.", hint="Remove one of the two.")
         return self.mains[0]
 
