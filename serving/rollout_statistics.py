@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, variance
 
+from evals.statistics.student import student_quantile
 from evals.statistics.wilson import wilson
 
 Z = 2.58
@@ -13,7 +14,6 @@ Z = 2.58
 than the usual 1.96 keeps the sum of those chances small (``python -m bench.rollout`` counts them)."""
 
 SHORTEST_MS = 0.1  # below it, differences are the clock's
-_STEPS = 100
 
 
 def difference_of_rates(new: tuple[int, int], old: tuple[int, int], z: float = Z) -> tuple[float, float]:
@@ -49,27 +49,3 @@ def ratio_of_times(new: Sequence[float], old: Sequence[float], z: float = Z) -> 
     freedom = spread**2 / (first**2 / (len(new) - 1) + second**2 / (len(old) - 1))
     half = student_quantile(NormalDist().cdf(z), freedom) * math.sqrt(spread)
     return math.exp(difference), math.exp(difference - half), math.exp(difference + half)
-
-
-def student_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t for a probability above 0.5 and at least one degree of freedom, by bisection.
-
-    With t = sqrt(freedom) tan(angle) the density becomes a power of the cosine, which Simpson's rule integrates well.
-    """
-    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
-    widest = math.tan(math.pi * (probability - 0.5))  # the quantile for one degree of freedom, the largest there is
-    low, high = 0.0, math.atan(widest / math.sqrt(freedom))
-    for _ in range(34):
-        angle = (low + high) / 2
-        if 0.5 + scale * _cosine_integral(angle, freedom - 1) < probability:
-            low = angle
-        else:
-            high = angle
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _cosine_integral(angle: float, power: float) -> float:
-    """The integral of cos(x) ** power from 0 to ``angle``."""
-    step = angle / _STEPS
-    inner = math.fsum((4 if index % 2 else 2) * math.pow(math.cos(index * step), power) for index in range(1, _STEPS))
-    return step / 3 * (1.0 + inner + math.pow(max(0.0, math.cos(angle)), power))

@@ -8,9 +8,10 @@ import random
 import pytest
 
 from bench.rollout import SCENES, stopped_after
+from evals.statistics.student import student_quantile
 from lockgate.store.arms import ArmFigures, ArmName
 from serving.rollout import BOUNDS
-from serving.rollout_statistics import difference_of_rates, ratio_of_times, student_quantile
+from serving.rollout_statistics import difference_of_rates, ratio_of_times
 from serving.rollout_verdict import Comparison, StopReason, compare_arms, judge_rollout
 
 Z95 = 1.959963984540054
