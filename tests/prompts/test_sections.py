@@ -52,4 +52,4 @@ def test_many_sections_and_many_empty_lines_cost_little() -> None:
     _, problems = _split("# user\nHi\n" * 20_000)
     assert [problem.rule for problem in problems] == ["too-long"]
     _split("# user\n" + "\n" * 99_000 + "Hi" + "\n" * 99_000)
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 5  # quadratic work would take minutes
