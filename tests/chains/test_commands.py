@@ -45,6 +45,6 @@ def test_chains_are_listed_without_characters_that_drive_the_terminal(
     (definitions / "mine.yaml").write_text('name: mine\ndescription: "safe\\u202eexe \\x9b2J"\n', encoding="utf-8")
     settings = Settings(project=tmp_path, _env_file=None)
     listed = CliRunner().invoke(app, ["list"], obj=settings)
-    assert "mine  (auto)  safeexe 2J\n" in listed.output
+    assert "mine  (extractive)  safeexe 2J\n" in listed.output
     as_json = CliRunner().invoke(app, ["list", "--json"], obj=settings)
     assert "safe\u202eexe \x9b2J" in [chain["description"] for chain in json.loads(as_json.output)]

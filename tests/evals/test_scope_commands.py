@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from evals.scope_commands import app
@@ -15,6 +16,7 @@ from lockgate.settings import load_settings
 from lockgate.store.channels import Move, move_channel
 from lockgate.store.database import open_database
 from lockgate.store.releases import open_releases
+from lockgate.store.tables import Snapshot
 from lockgate.store.traces import TraceRecord, write_trace
 from tests.lockgate.samples import PROVENANCE, sample_manifest
 
@@ -44,6 +46,23 @@ def promote(channel: str, *, answer: str = "Answer.\n", seconds: float | None = 
     with open_database(settings.database) as db:
         manifest = sample_manifest(answer=answer)
         open_releases(settings, db).write(manifest, PROVENANCE)
+        pinned = manifest.snapshot
+        with db.session() as session:
+            if session.scalar(select(Snapshot.seq).where(Snapshot.id == pinned.id)) is None:
+                session.add(
+                    Snapshot(
+                        id=pinned.id,
+                        kind=pinned.kind,
+                        parent=None,
+                        manifest=pinned.manifest,
+                        lexicon=pinned.lexicon,
+                        embedder=pinned.embedder,
+                        chunking={},
+                        documents=pinned.documents,
+                        chunks=pinned.chunks,
+                        created_at=datetime.now(UTC),
+                    )
+                )
         move_channel(db, Move(channel, "docs", "promote", manifest.id, 0, Actor("ada")))
         if seconds is not None:
             values: dict[str, Any] = {"origin": "api", "chain": "docs", "question": "?", "status": "ok"}

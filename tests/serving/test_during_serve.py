@@ -98,7 +98,7 @@ def test_a_sync_that_fails_in_the_server_fails_here(served: Settings, capsys: py
 def test_running_a_suite(served: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evals", "run", "tiny", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert [case["id"] for case in report["cases"]] == ["keys", "paris"]
+    assert [case["case"] for case in report["cases"]] == ["keys", "paris"]
     assert report["aggregates"]["metrics"]["recall@5"]["value"] == 1.0
     with open_database(served.database) as db:
         assert len(list_eval_runs(db)) == 1

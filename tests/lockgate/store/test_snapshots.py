@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from lockgate.actor import Actor
+from lockgate.errors import NotFound
 from lockgate.store.channels import Action, Move, Rollout, get_channel, move_channel
 from lockgate.store.database import Database
 from lockgate.store.snapshots import (
@@ -66,9 +67,10 @@ def promote(
     chain: str = "docs",
     action: Action = "promote",
     rollout: Rollout | None = None,
+    forced: bool = False,
 ) -> None:
     version = get_channel(db, channel, chain).version
-    move_channel(db, Move(channel, chain, action, release, version, Actor("ada"), rollout=rollout))
+    move_channel(db, Move(channel, chain, action, release, version, Actor("ada"), rollout=rollout, forced=forced))
 
 
 def build_newer(db: Database, seq: int) -> None:
@@ -157,7 +159,9 @@ def test_each_channel_of_each_chain_keeps_its_own(twenty: Database) -> None:
 
 def test_a_release_whose_snapshot_is_elsewhere_keeps_nothing(twenty: Database) -> None:
     build(twenty, "imported", 999)
-    promote(twenty, "imported")
+    with pytest.raises(NotFound, match="not here any more"):
+        promote(twenty, "imported")
+    promote(twenty, "imported", forced=True)
     promote(twenty, "never-built", channel="staging")
     assert kept(twenty) == NEWEST
 
