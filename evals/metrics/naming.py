@@ -55,7 +55,8 @@ def split_name(name: str) -> tuple[str, Mapping[str, object]]:
 
 def _written(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, str | int | float) and _BARE.fullmatch(text):
+    # The bare word null means no value; a text of that word is written as JSON.
+    if isinstance(value, str | int | float) and _BARE.fullmatch(text) and text != "null":
         return text
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -74,8 +75,6 @@ def _read_parameters(text: str, into: dict[str, object]) -> None:
 
 
 def _read_value(text: str, place: int) -> tuple[object, int]:
-    if text.startswith("null", place):
-        return None, place + len("null")
     if _JSON.match(text, place):
         try:
             return json.JSONDecoder().raw_decode(text, place)
@@ -84,4 +83,4 @@ def _read_value(text: str, place: int) -> tuple[object, int]:
     bare = _BARE.match(text, place)
     if not bare:
         raise ValueError(f"cannot read the value {text[place:]!r}")
-    return bare[0], bare.end()
+    return None if bare[0] == "null" else bare[0], bare.end()

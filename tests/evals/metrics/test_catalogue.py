@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evals.budget import BudgetSpent
@@ -109,6 +109,8 @@ class Loose(MetricParameters):
     on: bool = False
 
 
+@example(text="null", many=[], on=False)
+@example(text="nullable", many=["null"], on=True)
 @given(text=st.text(max_size=20), many=st.lists(st.text(max_size=5), max_size=3), on=st.booleans())
 def test_a_name_keeps_every_value_of_a_parameter(text: str, many: list[str], on: bool) -> None:
     from evals.metrics.naming import format_name, split_name
