@@ -85,7 +85,7 @@ class ChannelHistory:
 
 def read_pointers(bench: Workbench) -> tuple[Pointer, ...]:
     """Every channel that is set, those of the default chain first, production before staging before others."""
-    from serving.wiring import describe_rollout
+    from serving.watch import describe_rollout
 
     default = bench.settings.chain
     order = {PRODUCTION: 0, STAGING: 1}

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,13 @@ from lockgate.owner import Owner
 from lockgate.ports import Asker, Progress, Retriever
 from lockgate.settings import Settings
 from serving.ports import Readiness, Vote
+from serving.watch import ChannelWatch, PointedRelease, describe_rollout
 
 if TYPE_CHECKING:
     from ingestion.service import EmbedderHandle, IndexService
     from ingestion.sync import SyncReport
-    from lockgate.release import Manifest, PinnedModel
-    from lockgate.store.channels import ChannelRecord, Rollout
+    from lockgate.release import PinnedModel
+    from lockgate.store.channels import Rollout
     from lockgate.store.database import Database
     from lockgate.types import Answer, AskRequest
     from serving.parts import Parts
@@ -35,33 +35,12 @@ CLOSE_SECONDS = 20.0
 RETRY_SECONDS = 2.0
 """Between two questions to a model server whether it is there."""
 
-WATCH_SECONDS = 0.5
-"""How often the channels are looked at. Requests read the pointer themselves; this is for what is ready beforehand."""
-
-
 Bars = Callable[[], AbstractContextManager[Progress]]
 """Opened for as long as there is progress to show, such as ``lockgate.terminal.progress_bars``."""
 
 
 def _no_bars() -> AbstractContextManager[Progress]:
     return contextlib.nullcontext(lambda _stage, _done, _total: None)
-
-
-@dataclass(frozen=True, slots=True)
-class PointedRelease:
-    """A channel that is set, and the release that it points at."""
-
-    record: ChannelRecord
-    manifest: Manifest
-
-
-def describe_rollout(rollout: Rollout | None) -> str:
-    """In words, "" for none."""
-    if rollout is None:
-        return ""
-    forced = " (forced)" if rollout.forced else ""
-    what = "of the conversations" if rollout.kind == "percent" else "of the requests aside"
-    return f"{rollout.share:g} % {what}: release {rollout.release[:12]}{forced}"
 
 
 class _Stopped(Exception):
@@ -82,12 +61,11 @@ class Application:
         self._failure: LockgateError | None = None
         self._sync_failure: LockgateError | None = None
         self._release_failure: LockgateError | None = None
-        self._broken: LockgateError | None = None  # why the default channel's release cannot answer
         self._parts: Parts | None = None
         self._db: Database | None = None
         self._service: IndexService | None = None
-        self._pointed: PointedRelease | None = None
-        self._model_name = ""
+        self._watch: ChannelWatch | None = None
+        self._first_model = ""
         self._model_loaded = False
         self._syncing = False
         self._idle = threading.Event()  # set while no sync runs, whoever asked for it
@@ -130,7 +108,7 @@ class Application:
         self._idle.wait(CLOSE_SECONDS)
         with self._lock:
             service, db = self._service, self._db
-            self._parts = self._service = self._db = None
+            self._parts = self._watch = self._service = self._db = None
         if service is not None:
             service.close()
         if not self._idle.wait(1):
@@ -184,7 +162,8 @@ class Application:
 
     def readiness(self) -> Readiness:
         with self._lock:
-            service, loaded, model, pointed = self._service, self._model_loaded, self._model_name, self._pointed
+            service, watch, loaded, model = self._service, self._watch, self._model_loaded, self._first_model
+        pointed = watch.pointed if watch else None
         status = service.status() if service is not None else None
         missing = self._missing(status.snapshot if status else None, pointed, loaded=loaded)
         indexing = self._share(status.indexing if status else None)
@@ -206,7 +185,7 @@ class Application:
             documents=snapshot.documents,
             chunks=snapshot.chunks,
             indexing=indexing,
-            model=model,
+            model=pointed.manifest.model.name if loaded else model,
             model_loaded=loaded,
             release=pointed.manifest.id,
             channel=pointed.record.channel,
@@ -248,7 +227,7 @@ class Application:
     def _open(self, sync: str | None, bars: Bars) -> None:
         try:
             parts = self._open_parts()
-            self._spawn("watch", lambda: self._watch(parts))
+            self._spawn("watch", lambda: self._watched().run(self._closing))
             if sync is not None:
                 # A first sync and the loading below take turns on the processor; both are needed before an answer.
                 self._spawn("sync", lambda: self._first_sync(sync, bars))
@@ -280,9 +259,11 @@ class Application:
         with self._lock:
             self._service = service
         parts = build_parts(self._settings, db, service)
-        self._look(parts, {})
+        # While starting, the default release's model comes first; the others are loaded when a channel moves to them.
+        watch = ChannelWatch(parts, self._settings.chain, lambda: self._model_loaded)
+        watch.look()
         with self._lock:
-            self._parts = parts
+            self._parts, self._watch = parts, watch
         return parts
 
     def _open_embedder(self, db: Database) -> EmbedderHandle:
@@ -304,14 +285,13 @@ class Application:
         from chains.definition import load_chain
         from chains.release import pin_model
 
-        with self._lock:
-            pointed = self._pointed
+        pointed = self._watched().pointed
         if pointed is not None:
             model = pointed.manifest.model
         else:
             model = pin_model(self._settings, load_chain(self._settings.project_dir, self._settings.chain))
         with self._lock:
-            self._model_name = model.name
+            self._first_model = model.name
         while not self._loads(parts, model):
             if self._closing.wait(RETRY_SECONDS):
                 raise _Stopped
@@ -334,110 +314,19 @@ class Application:
 
     # Channels
 
-    def _watch(self, parts: Parts) -> None:
-        """Have ready what the channels point at, and end the rollouts that do harm."""
-        seen: dict[tuple[str, str], int] = {}
-        while not self._closing.wait(WATCH_SECONDS):
-            try:
-                self._look(parts, seen)
-            except LockgateError as error:
-                log.warning("The channels could not be looked at: %s", error)
-            except Exception:
-                log.exception("The channels could not be looked at.")
-
-    def _look(self, parts: Parts, seen: dict[tuple[str, str], int]) -> None:
-        from lockgate.store.channels import list_channels
-
-        moved = []
-        for record in list_channels(parts.db):
-            current = parts.keeper.check(record) if record.rollout else record
-            if seen.get((record.channel, record.chain)) != current.version:
-                moved.append(current)
-                seen[record.channel, record.chain] = current.version
-        pointed, broken = self._default(parts)
-        with self._lock:
-            self._pointed, self._broken = pointed, broken
-            if pointed is not None and self._model_loaded:
-                self._model_name = pointed.manifest.model.name
-        # After everything that must not wait: a model may take seconds to load.
-        for record in moved:
-            self._make_ready(parts, record)
-
-    def _make_ready(self, parts: Parts, record: ChannelRecord) -> None:
-        """So that the first request after a move does not wait. What cannot be is told to whoever asks for it."""
-        for release in (record.release, record.rollout.release if record.rollout else None):
-            if release is None or parts.shelf.has(release):
-                continue
-            try:
-                parts.shelf.get(release)
-                if self._model_loaded:  # while starting, the default release's model comes first
-                    parts.models.load(parts.store.manifest(release).model)
-            except LockgateError as error:
-                log.error(
-                    "%s of %s points at %s, which cannot answer: %s", record.channel, record.chain, release, error
-                )
-
-    def _default(self, parts: Parts) -> tuple[PointedRelease | None, LockgateError | None]:
-        """Where a request without a model goes, None while no channel of the default chain is set; and what is wrong
-        with the release that it would go to."""
-        from chains.target import Target, resolve
-
-        try:
-            pointed = resolve(parts.db, parts.store, Target(), self._settings.chain)
-        except NotFound:
-            return None, None
-        assert pointed.channel is not None  # noqa: S101 - Target() names no release
-        before = self._pointed
-        if before is not None and before.manifest.id == pointed.release:
-            return PointedRelease(pointed.channel, before.manifest), None
-        try:
-            return PointedRelease(pointed.channel, parts.store.manifest(pointed.release)), None
-        except LockgateError as error:
-            # One broken release must not keep the other channels from answering.
-            return None, error
-
     def _release_to_staging(self) -> None:
-        """What ``lockgate up`` promises: staging answers from the project as it is, if its gate lets it."""
-        from chains.release import build_release
-        from lockgate.actor import current_actor
-        from lockgate.store.channels import STAGING, get_channel
-        from serving.channels import promote
+        from serving.staging import release_to_staging
 
-        settings, parts = self._settings, self._opened()
+        failure: LockgateError | None = None
         with self._releasing:
             try:
-                actor = current_actor()
-                release = build_release(settings, parts.db, parts.service.embedder, settings.chain, actor=actor).id
-                record = get_channel(parts.db, STAGING, settings.chain)
-                if record.release != release or record.rollout is not None:
-                    self._respect_rollback(parts, record, release)
-                    promote(
-                        settings,
-                        parts.db,
-                        release,
-                        STAGING,
-                        actor=actor,
-                        asker_of=parts.shelf.get,
-                        reason="lockgate up: the project's files and newest snapshot",
-                    )
-                self._look(parts, {})
-                failure = None
+                release_to_staging(self._settings, self._opened())
+                self._watched().look()
             except LockgateError as error:
                 log.error("Staging was not moved: %s", error)
                 failure = error
         with self._lock:
             self._release_failure = failure
-
-    def _respect_rollback(self, parts: Parts, record: ChannelRecord, release: str) -> None:
-        """Raises Conflict while staging is where somebody rolled it back to: that was meant."""
-        from lockgate.store.channels import history
-
-        newest = history(parts.db, record.channel, record.chain, limit=1)
-        if newest and newest[0].action == "rollback":
-            raise Conflict(
-                f"{newest[0].actor} rolled {record.channel} back to {newest[0].to_release[:12]}, so it stays there.",
-                hint=f"To go on with the project as it is: lockgate release promote {release[:12]} {record.channel}",
-            )
 
     def _releasing_early(self, service: IndexService, progress: Progress) -> Progress:
         """A first sync of many pages makes a snapshot without vectors first; people can ask that while it goes on."""
@@ -513,7 +402,7 @@ class Application:
     def _why_no_release(self, snapshot: str | None) -> str:
         with self._lock:
             syncing, sync_failure, release_failure = self._syncing, self._sync_failure, self._release_failure
-            broken = self._broken
+            broken = self._watch.broken if self._watch else None
         if broken is not None:
             return str(broken)
         if snapshot is None and syncing:
@@ -529,7 +418,8 @@ class Application:
     def _warning(self) -> str:
         """What a person should know although answers are given."""
         with self._lock:
-            error = self._release_failure or self._sync_failure or self._broken
+            broken = self._watch.broken if self._watch else None
+            error = self._release_failure or self._sync_failure or broken
         return str(error) if error else ""
 
     def _share(self, embedding: float | None) -> float | None:
@@ -543,6 +433,12 @@ class Application:
             if self._parts is None:
                 raise self._not_open()
             return self._parts
+
+    def _watched(self) -> ChannelWatch:
+        with self._lock:
+            if self._watch is None:
+                raise self._not_open()
+            return self._watch
 
     def _not_open(self) -> LockgateError:
         if self._failure is not None:

@@ -411,3 +411,22 @@ def test_up_leaves_staging_where_it_was_rolled_back_to(application: Application,
     application.sync(docs_of(project), quiet)
     assert wait_for(lambda: application.readiness().release == first)
     assert "ann rolled staging back" in application.readiness().warning
+
+
+async def test_a_release_whose_index_is_gone_is_not_called_ready(application: Application, project: Settings) -> None:
+    application.start(keep_staging=True, sync=docs_of(project))
+    assert wait_for(lambda: application.readiness().ready, 30)
+    application.close()
+    application._owner.release()
+    shutil.rmtree(project.state_dir / "index")
+    with acquire(project.state_dir, "test") as owner:
+        again = Application(project, owner)
+        again.start()
+        assert wait_for(lambda: again.readiness().model_loaded, 30), again.readiness()
+        readiness = again.readiness()
+        assert not readiness.ready
+        assert any("The index holds 0" in line for line in readiness.missing), readiness
+        again.sync(docs_of(project), quiet)
+        assert wait_for(lambda: again.readiness().ready, 10), again.readiness()
+        assert (await ask(again, "How do I rotate a signing key?")).citations
+        again.close()
