@@ -6,6 +6,10 @@ extra=$2
 python=${PYTHON:-python3.11}
 download_mb=350
 disk_mb=2000
+if [ -n "$extra" ]; then
+    download_mb=450
+    disk_mb=2400
+fi
 log=$(mktemp "${TMPDIR:-/tmp}/lockgate-install.XXXXXX")
 pid=
 trap 'rm -f "$log"' EXIT
