@@ -40,7 +40,8 @@ def gate_context(
         manifest=manifest,
         verify=lambda: verify_release(settings, db, release, deep=True),
         ask=ask,
-        questions=smoke_questions(settings.project_dir, manifest, db),
+        # Asked for by the rule: a broken suite makes that rule INCONCLUSIVE, whatever the other rules say.
+        questions=lambda: smoke_questions(settings.project_dir, manifest, db),
         targets=read_targets(db, settings.project_dir, release, mode=manifest.route.mode),
         records=StoredRecords(settings, db),
         current=get_channel(db, channel, manifest.name).release,

@@ -28,7 +28,7 @@ Ask = Callable[[str], "Awaitable[Answer]"]
 
 @dataclass(frozen=True, slots=True)
 class GateContext:
-    """The release that wants to pass, and the ways to look at it. ``questions`` are those that it may be asked.
+    """The release that wants to pass, and the ways to look at it. ``questions`` gives those that it may be asked.
 
     ``records`` is where evidence is read; ``current`` is the release now in the channel; ``now`` is what age is counted
     from.
@@ -38,7 +38,7 @@ class GateContext:
     manifest: Manifest
     verify: Check
     ask: Ask
-    questions: Sequence[str]
+    questions: Callable[[], Sequence[str]]
     targets: TargetTable = field(default_factory=TargetTable)
     records: Records | None = None
     current: str | None = None

@@ -36,7 +36,7 @@ async def judge_verify(context: GateContext, progress: Progress) -> Finding:
 
 async def _ask_one(context: GateContext, progress: Progress) -> Finding:
     """PASS at the first answer. A question that could not be asked proves nothing, for or against the release."""
-    questions = list(dict.fromkeys(context.questions))[:MAX_QUESTIONS]
+    questions = list(dict.fromkeys(await asyncio.to_thread(context.questions)))[:MAX_QUESTIONS]
     abstained: list[str] = []
     failed: dict[str, str] = {}
     for number, question in enumerate(questions):

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 ON_DISK = "disk"
 """The key of the version in the working tree where that is no commit's."""
 
-RELEASES_NAMED = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Use:

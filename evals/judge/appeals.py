@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 
 from lockgate.terminal import plain
 
@@ -125,10 +124,6 @@ def appeal_reason(what: str, text: str) -> str | None:
         return f"{what} has {len(text)} characters; at most {MAX_JUDGED} are judged"
     appeal = find_appeal(text)
     return f"{what} addresses the judge: {appeal!r}" if appeal else None
-
-
-def any_appeal(texts: Sequence[str]) -> bool:
-    return any(find_appeal(text) is not None for text in texts)
 
 
 def _normal(text: str) -> str:

@@ -116,5 +116,5 @@ async def judged(
     rows = {MANIFEST.id: new} if old is None else {MANIFEST.id: new, OLD: old}
     records = MemoryRecords(suite, rows, **options)
     current = None if old is None else OLD
-    context = GateContext(MANIFEST.id, MANIFEST, list, ask, [], records=records, current=current, now=now)
+    context = GateContext(MANIFEST.id, MANIFEST, list, ask, list, records=records, current=current, now=now)
     return await judge_suite(rule, context, lambda _stage, _done, _total: None)

@@ -36,7 +36,7 @@ def context(targets: TargetTable | None = None) -> GateContext:
         return make_answer(f"About {question} [1].", ["a.md"])
 
     manifest = sample_manifest()
-    return GateContext(manifest.id, manifest, list, ask, ["What is it?"], targets or TargetTable())
+    return GateContext(manifest.id, manifest, list, ask, lambda: ["What is it?"], targets or TargetTable())
 
 
 def result(verdict: Verdict, *, rule: str = "verify", reason: str = "why", hint: str = "") -> RuleResult:

@@ -51,7 +51,7 @@ async def judge(release: FakeRelease, *, questions: Sequence[str] | None = None,
     body["snapshot"]["chunks"] = chunks
     manifest = Manifest.model_validate(body)
     asked = list(release.replies) if questions is None else questions
-    context = GateContext(manifest.id, manifest, release.verify, release.ask, asked)
+    context = GateContext(manifest.id, manifest, release.verify, release.ask, lambda: asked)
     return await judge_verify(context, lambda _stage, _done, _total: None)
 
 

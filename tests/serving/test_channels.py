@@ -494,3 +494,14 @@ async def test_a_channel_that_points_at_a_broken_release_fails_clearly(
     with pytest.raises(Corrupt, match="hash"):
         await ask(application, "staging")
     assert (await ask(application, "production")).channel == "production"
+
+
+def test_a_broken_suite_makes_a_gate_inconclusive_and_does_not_bar_force(project: Project) -> None:
+    suite = project.folder / "evals" / "suites" / "docs-smoke"
+    suite.mkdir(parents=True)
+    (suite / "suite.yaml").write_text("a: [")
+    release = project.build()
+    with pytest.raises(Inconclusive, match=r"suite\.yaml"):
+        move(project, release)
+    record = move(project, release, force=True, reason="The suite is broken.")
+    assert (record.release, record.forced) == (release, True)
