@@ -14,7 +14,7 @@ from guardrails.policy import load_policy
 from ingestion.options import index_folder
 from ingestion.terms import Lexicon
 from lockgate.actor import Actor, current_actor
-from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.errors import Corrupt, LockgateError, NotFound, UserError
 from lockgate.models.catalogue import load_catalogue
 from lockgate.models.fetch import local_path, verify
 from lockgate.release import (
@@ -149,7 +149,7 @@ def verify_release(settings: Settings, db: Database, release_id: str, *, deep: b
     try:
         manifest = store.manifest(release_id)
         record = store.find(release_id)
-    except LockgateError as error:
+    except (NotFound, Corrupt) as error:  # a database that is away says nothing about the release
         return [str(error)]
     problems = answering_problems(settings, db, manifest, deep=deep)
     provenance = verify_provenance(record.provenance, release_id, state_dir=settings.state_dir)
@@ -263,7 +263,7 @@ def _verify_snapshot(settings: Settings, db: Database, objects: ObjectStore, pin
     for what, name in (("page list", pinned.manifest), ("word counts", pinned.lexicon)):
         try:
             objects.get(name)
-        except LockgateError as error:
+        except (NotFound, Corrupt) as error:
             problems.append(f"snapshot {pinned.id[:12]}: its {what} cannot be read: {error}")
     return problems
 

@@ -16,7 +16,16 @@ from chains.assembly import SharedModels, assemble_chain
 from chains.release import build_manifest, keep_release, verify_release
 from evals import gate
 from lockgate.actor import Actor
-from lockgate.errors import Conflict, Corrupt, GateFailed, Inconclusive, LockgateError, NotFound, UserError
+from lockgate.errors import (
+    Conflict,
+    Corrupt,
+    GateFailed,
+    Inconclusive,
+    LockgateError,
+    NotFound,
+    Unavailable,
+    UserError,
+)
 from lockgate.owner import acquire
 from lockgate.store.arms import arm_figures
 from lockgate.store.channels import ChannelRecord, Move, get_channel, history, move_channel
@@ -505,3 +514,11 @@ def test_a_broken_suite_makes_a_gate_inconclusive_and_does_not_bar_force(project
         move(project, release)
     record = move(project, release, force=True, reason="The suite is broken.")
     assert (record.release, record.forced) == (release, True)
+
+
+def test_a_database_that_is_away_is_no_verdict_on_a_release(project: Project) -> None:
+    release = project.build()
+    with project.db.session() as session:
+        session.connection().exec_driver_sql("ALTER TABLE releases RENAME TO hidden")
+    with pytest.raises(Unavailable):
+        verify_release(project.settings, project.db, release)
