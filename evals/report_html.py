@@ -74,10 +74,17 @@ def _facts(run: EvalRun) -> str:
         "Started": f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, "
         f"{(run.finished_at - run.started_at).total_seconds():.1f} s",
         "Answer score": "none: not the whole suite" if score is None else f"{score:.3f}",
-        **{str(key): str(value) for key, value in run.metadata.items()},
+        **{str(key): _shown(value) for key, value in run.metadata.items()},
     }
     items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
     return f"<dl>{items}</dl>"
+
+
+def _shown(value: object) -> str:
+    """What a person reads: the entries of a mapping in words, not as Python writes them."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(each)}" for key, each in value.items()) or "none"
+    return str(value)
 
 
 def _metrics(run: EvalRun) -> str:

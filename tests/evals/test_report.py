@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -105,3 +106,10 @@ def test_a_metric_without_scores_says_so_in_the_html_report(run: EvalRun, suite:
     empty = {**run.aggregates["metrics"]["token_f1"], "value": None, "low": None, "high": None, "n": 0}
     run.aggregates["metrics"]["token_f1"] = empty
     assert "nothing was scored" in render_html(run)
+
+
+def test_facts_of_a_run_are_written_in_words(run: EvalRun) -> None:
+    facts = {"environment": {"python": "3.11", "system": "linux"}, "calls": {}}
+    html = render_html(replace(run, metadata=facts))
+    assert "python 3.11, system linux" in html
+    assert "<dt>calls</dt><dd>none</dd>" in html
