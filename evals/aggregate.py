@@ -9,7 +9,7 @@ from typing import Any
 
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score, Unscored
-from evals.row import Row
+from evals.runs.row import Row
 from evals.statistics.pairs import MetricShape, Value
 from evals.statistics.wilson import wilson
 

@@ -16,7 +16,7 @@ from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
-    from evals.run import EvalRun
+    from evals.runs.run import EvalRun
 
 app = typer.Typer(no_args_is_help=True, help="Measure answers: run suites, read reports.")
 app.command("calibrate")(calibrate)
@@ -98,7 +98,7 @@ def run_command(
     Every row is kept when it is there, so a run that was stopped can be resumed. Exits with 1 when the suite is broken,
     nothing could be scored or the budget ended the run, and with 130 when you interrupt it.
     """
-    from evals.measuring import RunRequest, RunStopped, measure
+    from evals.runs.measuring import RunRequest, RunStopped, measure
 
     settings = settings_of(ctx.obj)
     request = RunRequest(
@@ -145,7 +145,7 @@ def score_command(
 
     Exits with 1 when nothing could be scored.
     """
-    from evals.score_source import score_source
+    from evals.runs.score_source import score_source
     from evals.suite import load_suite
 
     settings = settings_of(ctx.obj)
@@ -157,7 +157,7 @@ def score_command(
 
 def _show(run: EvalRun, folder: Path | None, *, as_json: bool) -> None:
     """Print a run and write its reports. Exits with 1 when it scored nothing."""
-    from evals.report import build_table, summary_lines, write_reports
+    from evals.reports.report import build_table, summary_lines, write_reports
 
     paths = write_reports(run, folder) if folder else None
     if as_json:

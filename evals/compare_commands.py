@@ -10,8 +10,8 @@ from lockgate.settings import Settings, settings_of
 from lockgate.terminal import json_text, plain
 
 if TYPE_CHECKING:
-    from evals.plan import GateBound
-    from evals.row import Row
+    from evals.comparing.plan import GateBound
+    from evals.runs.row import Row
     from evals.suite import Suite
     from lockgate.store.database import Database
 
@@ -36,8 +36,8 @@ def compare_command(
 
     With --margin, exits with 1 when B fails and with 3 when that cannot be told.
     """
-    from evals.compare_runs import compare_pair, find_pair
-    from evals.compare_table import render
+    from evals.comparing.compare_runs import compare_pair, find_pair
+    from evals.comparing.compare_table import render
     from lockgate.store.database import open_database
 
     settings = settings_of(ctx.obj)
@@ -78,8 +78,8 @@ def plan_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say which n a channel's gate needs with a suite, which drop it detects, and which margins the suite supports."""
-    from evals.plan import plan_gate
-    from evals.plan_table import render
+    from evals.comparing.plan import plan_gate
+    from evals.comparing.plan_table import render
     from evals.suite import load_suite
     from lockgate.store.database import open_database
 
@@ -136,8 +136,8 @@ def _number(text: str, option: str) -> float:
 
 
 def _bounds(settings: Settings, channel: str, suite: Suite) -> list[GateBound]:
+    from evals.comparing.plan import bounds_of
     from evals.gate import load_gate
-    from evals.plan import bounds_of
     from evals.rules.definitions import SuiteRule
     from lockgate.errors import UserError
 
@@ -150,7 +150,7 @@ def _bounds(settings: Settings, channel: str, suite: Suite) -> list[GateBound]:
 
 def _pilot(settings: Settings, db: Database, suite: Suite, run_id: str | None, *, newest: bool) -> tuple[Row, ...]:
     """The rows of the named run, or of the newest one of this version of the suite; none when there is none."""
-    from evals.run_store import record_rows
+    from evals.runs.run_store import record_rows
     from lockgate.errors import UserError
     from lockgate.store.eval_runs import get_eval_run, list_eval_runs
 

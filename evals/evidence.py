@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from evals.row import Row, rows_from_json
+from evals.runs.row import Row, rows_from_json
 from lockgate.content import ContentModel
 from lockgate.errors import Corrupt, LockgateError
 from lockgate.release import canonical_json

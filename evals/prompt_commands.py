@@ -15,8 +15,8 @@ from prompts import commands as plain_commands
 from prompts import history_commands
 
 if TYPE_CHECKING:
-    from evals.prompt_outputs import PromptReleases
-    from evals.side_by_side import Comparison
+    from evals.comparing.prompt_outputs import PromptReleases
+    from evals.comparing.side_by_side import Comparison
     from evals.suite import Suite
     from lockgate.settings import Settings
     from prompts.prompt import Prompt
@@ -97,7 +97,7 @@ def diff(
         return
     from rich.console import Console
 
-    from evals.side_by_side import render as render_outputs
+    from evals.comparing.side_by_side import render as render_outputs
 
     if len(arguments) > 2:
         raise UserError(f"At most a name and a range were expected, not {len(arguments)} words.")
@@ -150,7 +150,7 @@ def _values_of_case(settings: Settings, prompt: Prompt, case: str, release: str 
 def _checked_suite(settings: Settings, arguments: list[str], name: str) -> Suite:
     """The suite. Raises for whatever is wrong with the arguments, before anything is printed."""
     from chains.definition import load_chain
-    from evals.prompt_outputs import changed_prompts
+    from evals.comparing.prompt_outputs import changed_prompts
     from evals.suite import load_suite
     from prompts.revision import split_range
 
@@ -165,9 +165,9 @@ def _outputs(
     settings: Settings, arguments: list[str], suite: Suite, limit: int | None, mode: Mode
 ) -> tuple[PromptReleases, Comparison] | None:
     from chains.local import open_host
-    from evals.prompt_outputs import build_both
-    from evals.release_asker import ReleaseAsker
-    from evals.side_by_side import compare
+    from evals.comparing.prompt_outputs import build_both
+    from evals.comparing.release_asker import ReleaseAsker
+    from evals.comparing.side_by_side import compare
     from lockgate.actor import Actor, current_actor
     from lockgate.store.database import open_database
     from prompts.revision import split_range

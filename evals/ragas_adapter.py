@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from evals.budget import BudgetSpent
 from evals.judge.judge import Judge
 from evals.judge.metrics import JudgedMetric
 from evals.judge.metrics import Need as JudgedNeed
@@ -29,6 +28,7 @@ from evals.judge.sample import JudgedSample
 from evals.judge.server import JudgeFailed
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.ragas_table import RAGAS_METRICS, RAGAS_VERSION, UNUSABLE, Input, RagasSpec
+from evals.runs.budget import BudgetSpent
 from lockgate.errors import MissingExtra, NotFound, UserError
 from lockgate.release import canonical_json
 from lockgate.types import Message

@@ -12,8 +12,8 @@ from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
 if TYPE_CHECKING:
-    from evals.bisect import Bisection
     from evals.case import Case
+    from evals.comparing.bisect import Bisection
     from evals.suite import Suite
     from lockgate.release import Manifest
     from lockgate.settings import Settings
@@ -76,8 +76,8 @@ def bisect(
     from rich.console import Console
 
     from chains.release_commands import release_named
-    from evals.bisect_report import render
     from evals.case_lookup import find_case
+    from evals.comparing.bisect_report import render
     from lockgate.store.database import open_database
     from lockgate.store.releases import open_releases
 
@@ -104,8 +104,8 @@ def _bisect(
     settings: Settings, good: Manifest, bad: Manifest, suite: Suite, case: Case, metric: str | None
 ) -> Bisection:
     from chains.local import open_host
-    from evals.bisect import Observed, bisect
-    from evals.release_asker import ReleaseAsker
+    from evals.comparing.bisect import Observed, bisect
+    from evals.comparing.release_asker import ReleaseAsker
     from lockgate.actor import Actor, current_actor
     from lockgate.store.database import open_database
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from evals.budget import BudgetSpent
 from evals.case import Outcome
 from evals.metrics.naming import format_name
 from evals.metrics.score import NotApplicable, Score, Unscored
+from evals.runs.budget import BudgetSpent
 
 if TYPE_CHECKING:
     from lockgate.ports import Embedder

@@ -16,8 +16,8 @@ from evals.evidence import Evidence
 from evals.judge.identity import PROTOCOL, JudgeIdentity
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score, Unscored
-from evals.row import Row
 from evals.rules.records import Records
+from evals.runs.row import Row
 from evals.statistics.pairs import MetricShape, Pair, Value
 from evals.suite import Suite
 from lockgate.errors import Corrupt

@@ -10,7 +10,7 @@ from evals.suite import Suite, list_suites, load_suite
 
 if TYPE_CHECKING:
     from evals.judge.identity import JudgeIdentity
-    from evals.row import Row
+    from evals.runs.row import Row
     from lockgate.settings import Settings
     from lockgate.store.database import Database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evals.row import Row, row_from_json
+from evals.runs.row import Row, row_from_json
 
 BLANK: Mapping[str, Any] = {
     "format": 1,

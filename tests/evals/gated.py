@@ -21,8 +21,8 @@ from chains.release import build_release
 from evals.evidence import record_evidence
 from evals.gate import judge, load_gate
 from evals.gate_context import gate_context
-from evals.run import EvalRun, run_suite
-from evals.run_store import finish_run
+from evals.runs.run import EvalRun, run_suite
+from evals.runs.run_store import finish_run
 from evals.suite import load_suite
 from evals.verdict import GateReport
 from ingestion.service import EmbedderHandle, IndexService

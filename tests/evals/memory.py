@@ -12,9 +12,9 @@ from typing import Any
 from evals.case import Case
 from evals.evidence import Evidence, EvidenceBody, Found
 from evals.judge.identity import JudgeIdentity
-from evals.row import Row
 from evals.rules.definitions import SuiteRule
 from evals.rules.suite_rule import judge_suite
+from evals.runs.row import Row
 from evals.suite import Suite, SuiteDefinition
 from evals.verdict import Finding, GateContext
 from lockgate.types import Answer

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import chains.local
-import evals.measuring
-from evals.measured_release import MeasuredRelease
-from evals.measuring import RunRequest, measure
+import evals.runs.measuring
+from evals.runs.measured_release import MeasuredRelease
+from evals.runs.measuring import RunRequest, measure
 from lockgate.settings import Settings
 from lockgate.types import Answer, AnswerEvent, AskRequest, Chunk, Citation, Finished, Passage, Retrieval
 
@@ -51,7 +51,7 @@ def replace_release(asker: Any, *, mode: Any = "generative") -> None:
         yield asker
 
     for module, name, fake in (
-        (evals.measuring, "measured_release", measured),
+        (evals.runs.measuring, "measured_release", measured),
         (chains.local, "open_asker", open_asker),
     ):
         setattr(module, name, fake)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from evals.aggregate import ScoredCase, aggregate, aggregate_slices, scored_cases
-from evals.asking import Asked
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.score import NotApplicable, Score, Unscored
-from evals.row import Row, make_row
+from evals.runs.asking import Asked
+from evals.runs.row import Row, make_row
 from tests.evals.outcomes import answered, make_case
 
 

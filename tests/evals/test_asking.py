@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from evals.answer_cache import AnswerCache, code_hash
-from evals.asking import Asking, ask_and_search, ask_case
-from evals.budget import BudgetSpent, CallBudget
-from evals.limiter import AdaptiveLimit
+from evals.runs.answer_cache import AnswerCache, code_hash
+from evals.runs.asking import Asking, ask_and_search, ask_case
+from evals.runs.budget import BudgetSpent, CallBudget
+from evals.runs.limiter import AdaptiveLimit
 from lockgate.errors import PolicyRefused, Unavailable
 from lockgate.types import Answer, AnswerEvent, AskRequest, Finished
 from tests.evals.conftest import FakeAsker, FakeRetriever, make_answer

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from evals import bisect as module
-from evals.bisect import Bisection, Observed, bisect
+from evals.comparing import bisect as module
+from evals.comparing.bisect import Bisection, Observed, bisect
 from evals.release_commands import app
 from lockgate.errors import Inconclusive, NotFound, UserError
 from lockgate.owner import acquire

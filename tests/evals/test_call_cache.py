@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evals import call_cache
-from evals.budget import BudgetSpent, CallBudget
-from evals.call_cache import CountedCalls, StoredCalls, call_key
+from evals.runs import call_cache
+from evals.runs.budget import BudgetSpent, CallBudget
+from evals.runs.call_cache import CountedCalls, StoredCalls, call_key
 from lockgate.errors import Unavailable
 from lockgate.store.call_cache import get_call
 from lockgate.store.database import Database, open_database

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from chains.definition import load_chain
 from chains.target import Target
 from evals.commands import app
-from evals.measured_release import MeasuredRelease, measured_release
+from evals.runs.measured_release import MeasuredRelease, measured_release
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import open_database
@@ -57,7 +57,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, asker: Opened) -> None:
         return MeasuredRelease(facts, "extractive", {"api.md": ["c1"], "faq.md": ["c2"]}, 3, 1000, 100)
 
     monkeypatch.setattr("chains.local.open_asker", open_asker)
-    monkeypatch.setattr("evals.measuring.measured_release", measured)
+    monkeypatch.setattr("evals.runs.measuring.measured_release", measured)
 
 
 def run(*arguments: str) -> Any:

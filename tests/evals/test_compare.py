@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from evals.compare import Comparison, MetricComparison, Side, compare_rows
 from evals.compare_commands import compare_command, plan_command, read_margins
-from evals.compare_table import render
+from evals.comparing.compare import Comparison, MetricComparison, Side, compare_rows
+from evals.comparing.compare_table import render
 from evals.metrics.catalogue import resolve_metric
-from evals.row import Row
+from evals.runs.row import Row
 from lockgate.errors import NotFound, UserError
 from lockgate.store.database import open_database
 from lockgate.store.eval_runs import EvalRunRecord, write_eval_run

@@ -20,8 +20,8 @@ from evals.evidence import (
     record_evidence,
 )
 from evals.evidence_commands import app
-from evals.run import run_suite
-from evals.run_store import finish_run
+from evals.runs.run import run_suite
+from evals.runs.run_store import finish_run
 from evals.suite import Suite
 from lockgate.errors import Corrupt, NotFound
 from lockgate.release import canonical_json

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import prompts
-from evals.run import EvalRun
+from evals.runs.run import EvalRun
 from evals.verdict import GateReport
 from ingestion.retriever import SnapshotRetriever
 from ingestion.service import IndexService

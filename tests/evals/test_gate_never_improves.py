@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evals.row import Row
 from evals.rules.definitions import SuiteRule
+from evals.runs.row import Row
 from evals.suite import Suite
 from evals.verdict import GateReport, RuleResult, Verdict
 from tests.evals.memory import MANIFEST, METRICS, OLD, judged, make_row, make_suite

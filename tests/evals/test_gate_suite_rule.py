@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from evals.gate_commands import gate
 from evals.judge.identity import JudgeIdentity
 from evals.judge.metrics import JUDGED_METRICS
-from evals.row import Row
 from evals.rules.definitions import SuiteRule
+from evals.runs.row import Row
 from evals.suite import Suite
 from evals.verdict import Finding
 from lockgate.errors import NotFound

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.budget import BudgetSpent
 from evals.case import Case, Outcome
 from evals.judge.book import PromptBook
 from evals.judge.metrics import (
@@ -25,6 +24,7 @@ from evals.judge.rubric import find_rubric
 from evals.judge.sample import JudgedPair, JudgedSample, sample_of
 from evals.judge.server import JudgeFailed
 from evals.metrics.score import NotApplicable, Unscored
+from evals.runs.budget import BudgetSpent
 from lockgate.errors import LockgateError, NotFound, UserError
 from tests.evals.conftest import make_answer
 from tests.evals.judges import FakeJudge, data_in, honest

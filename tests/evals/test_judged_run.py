@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from evals.measuring import RunRequest, RunStopped, measure
-from evals.run import EvalRun
+from evals.runs.measuring import RunRequest, RunStopped, measure
+from evals.runs.run import EvalRun
 from lockgate.settings import Settings
 from tests.evals.conftest import WriteSuite
 from tests.evals.judge_server import JudgeStub, Reply, run_judge
@@ -40,7 +40,7 @@ def judge() -> Iterator[JudgeStub]:
 
 @pytest.fixture
 def project(write_suite: WriteSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("evals.measuring.measured_release", None)
+    monkeypatch.setattr("evals.runs.measuring.measured_release", None)
     monkeypatch.setattr("chains.local.open_asker", None)
     replace_release(LoggedAsker(tmp_path / "asked.log", 0.0))
     return write_suite(yaml=SUITE, cases=cases(20))

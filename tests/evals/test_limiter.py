@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from evals.limiter import LONGEST_PAUSE, AdaptiveLimit
+from evals.runs.limiter import LONGEST_PAUSE, AdaptiveLimit
 
 
 @dataclass

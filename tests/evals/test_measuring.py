@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from evals.measuring import RunRequest, RunStopped, measure
 from evals.metrics.score import Unscored
-from evals.run import EvalRun
-from evals.run_store import RowKeeper, record_rows, stored_rows
+from evals.runs.measuring import RunRequest, RunStopped, measure
+from evals.runs.run import EvalRun
+from evals.runs.run_store import RowKeeper, record_rows, stored_rows
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import Database, open_database
@@ -78,7 +78,7 @@ class Bench:
 
 @pytest.fixture
 def bench(write_suite: WriteSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr("evals.measuring.measured_release", None)  # given back after the test
+    monkeypatch.setattr("evals.runs.measuring.measured_release", None)  # given back after the test
     monkeypatch.setattr("chains.local.open_asker", None)
     made = Bench(write_suite(yaml=SUITE, cases=cases(20)), tmp_path / "asked.log")
     replace_release(LoggedAsker(made.log, 0.001))
@@ -272,7 +272,7 @@ def test_a_store_that_cannot_take_a_row_ends_the_run_with_one_reason(
     def full(*_: object) -> bool:
         raise Unavailable("disk full")
 
-    monkeypatch.setattr("evals.run_store.write_eval_row", full)
+    monkeypatch.setattr("evals.runs.run_store.write_eval_row", full)
     with pytest.raises(Unavailable, match="disk full"):
         bench.run()
 
@@ -324,7 +324,7 @@ def test_an_empty_choice_is_refused(bench: Bench, write_suite: WriteSuite) -> No
 
 def test_rows_that_were_tampered_with_are_unscored(bench: Bench) -> None:
     from evals.metrics.catalogue import resolve_metric
-    from evals.row import row_from_json
+    from evals.runs.row import row_from_json
 
     row = bench.run().rows[0]
     body = json.loads(json.dumps(row.as_json()).replace('"recall@1": 1.0', '"recall@1": NaN'))
@@ -355,7 +355,7 @@ def test_a_run_that_is_killed_after_its_record_gets_its_evidence_when_it_is_resu
     from lockgate.store.evidence import list_evidence
 
     with monkeypatch.context() as broken:
-        broken.setattr("evals.measuring.record_evidence", lambda *_: 1 / 0)
+        broken.setattr("evals.runs.measuring.record_evidence", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             bench.run()
     with bench.database() as db:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from evals.parts import Part, differing_parts, mix
+from evals.comparing.parts import Part, differing_parts, mix
 from lockgate.errors import Corrupt
 from lockgate.release import Manifest
 from tests.lockgate.samples import manifest_body

@@ -5,10 +5,10 @@ import math
 import pytest
 from rich.console import Console
 
-from evals.plan import Assumed, GateBound, GatePlan, bounds_of, plan_gate
-from evals.plan_table import render
-from evals.row import Row
+from evals.comparing.plan import Assumed, GateBound, GatePlan, bounds_of, plan_gate
+from evals.comparing.plan_table import render
 from evals.rules.definitions import SuiteRule
+from evals.runs.row import Row
 from lockgate.errors import UserError
 from tests.evals.compared import row
 

@@ -19,7 +19,6 @@ import typer
 from typer.testing import CliRunner
 
 from evals import ragas_adapter
-from evals.budget import BudgetSpent
 from evals.calibrate_commands import calibrate
 from evals.case import ExpectedCall, ToolCall
 from evals.judge.book import PromptBook
@@ -29,6 +28,7 @@ from evals.judge.server import JudgeServer
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.ragas_adapter import find_spec, load_ragas, open_ragas, told_by
 from evals.ragas_table import RAGAS_METRICS, RAGAS_VERSION, UNUSABLE
+from evals.runs.budget import BudgetSpent
 from lockgate.errors import MissingExtra, NotFound, UserError
 from lockgate.settings import Settings
 from tests.evals.judge_server import Reply, run_judge

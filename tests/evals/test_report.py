@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evals.report import build_table, summary_lines, to_json, write_reports
-from evals.report_html import render_html
-from evals.run import EvalRun, run_suite
+from evals.reports.report import build_table, summary_lines, to_json, write_reports
+from evals.reports.report_html import render_html
+from evals.runs.run import EvalRun, run_suite
 from evals.suite import Suite
 from lockgate.errors import Unavailable
 from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRetriever, make_answer

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from evals.asking import Asked
 from evals.case import Outcome, ToolCall
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.score import NotApplicable, Score, Unscored
-from evals.row import Row, make_row, row_from_json, rows_from_json
+from evals.runs.asking import Asked
+from evals.runs.row import Row, make_row, row_from_json, rows_from_json
 from lockgate.errors import Corrupt
 from lockgate.types import Usage
 from tests.evals.outcomes import failed, make_answer, make_case

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from evals.asking import page_ranking
-from evals.report import to_json
-from evals.run import EvalRun, mode_score, run_suite
+from evals.reports.report import to_json
+from evals.runs.asking import page_ranking
+from evals.runs.run import EvalRun, mode_score, run_suite
 from evals.suite import Suite
 from lockgate.errors import Unavailable, UserError
 from lockgate.types import Answer

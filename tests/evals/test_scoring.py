@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from evals.commands import app
 from evals.metrics.metric import Tools
-from evals.run import EvalRun, run_suite
-from evals.scoring import outcomes_of_rows, read_answers, score_stored
+from evals.runs.run import EvalRun, run_suite
+from evals.runs.scoring import outcomes_of_rows, read_answers, score_stored
 from evals.suite import Suite, load_suite
 from lockgate.errors import NotFound, UserError
 from tests.evals.conftest import CASES, GOOD_ANSWERS, GOOD_RANKINGS, SUITE_YAML, FakeAsker, FakeRetriever, WriteSuite

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from evals.bisect import Observed
 from evals.case import Case
-from evals.side_by_side import Comparison, Pair, mark_words, render
+from evals.comparing.bisect import Observed
+from evals.comparing.side_by_side import Comparison, Pair, mark_words, render
 
 CASE = Case(id="rotate", question="How often?", answerable=False, split="dev")
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evals.budget import BudgetSpent
 from evals.case import Outcome
 from evals.metrics.catalogue import families, resolve_metric, standard_metrics
 from evals.metrics.metric import NO_TOOLS, Metric, MetricParameters, Tools, metric
 from evals.metrics.score import NotApplicable, Score, Unscored
+from evals.runs.budget import BudgetSpent
 from tests.evals.outcomes import answered, failed, make_answer, make_case, score
 
 NAMES = tuple(standard_metrics())

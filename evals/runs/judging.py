@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evals.call_cache import CountedCalls
 from evals.metrics.metric import Metric
+from evals.runs.call_cache import CountedCalls
 from lockgate.errors import UserError
 from lockgate.settings import Settings
 

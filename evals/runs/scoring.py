@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from evals.asking import Asked
 from evals.case import Case, Outcome, ToolCall
 from evals.metrics.metric import Metric, Tier, Tools, measure_all
-from evals.row import Row, make_row
-from evals.run import EvalRun, aggregates_of, compared, mode_seen
+from evals.runs.asking import Asked
+from evals.runs.row import Row, make_row
+from evals.runs.run import EvalRun, aggregates_of, compared, mode_seen
 from evals.suite import Suite
 from lockgate.content import ContentModel, read_jsonl
 from lockgate.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evals.bisect import Bisection, Observed, Try
+from evals.comparing.bisect import Bisection, Observed, Try
 from lockgate.terminal import plain
 
 if TYPE_CHECKING:

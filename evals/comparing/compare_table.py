@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evals.compare import ChangedCase, Comparison, MetricComparison
+from evals.comparing.compare import ChangedCase, Comparison, MetricComparison
 from evals.statistics.difference import Difference
 from lockgate.terminal import plain
 

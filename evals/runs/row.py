@@ -18,7 +18,7 @@ from lockgate.errors import Corrupt
 from lockgate.types import Answer, Citation, Usage
 
 if TYPE_CHECKING:
-    from evals.asking import Asked
+    from evals.runs.asking import Asked
 
 _DIGITS = 12
 """Significant digits of a stored score: the same answers scored on two machines give the same bytes."""

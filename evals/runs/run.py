@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evals.aggregate import aggregate, scored_cases, summarise
-from evals.asking import Asking, ask_and_search
-from evals.budget import BudgetSpent
 from evals.case import Case, Outcome
-from evals.limiter import AdaptiveLimit
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import NO_TOOLS, Metric, Tier, Tools, measure_all
-from evals.row import Row, make_row
+from evals.runs.asking import Asking, ask_and_search
+from evals.runs.budget import BudgetSpent
+from evals.runs.limiter import AdaptiveLimit
+from evals.runs.row import Row, make_row
 from evals.suite import SplitChoice, Suite
 from lockgate.errors import UserError
 from lockgate.ports import Asker, Progress, Retriever

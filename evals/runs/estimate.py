@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evals.measured_release import MeasuredRelease
 from evals.metrics.metric import Metric
 from evals.metrics.performance import Prices
+from evals.runs.measured_release import MeasuredRelease
 
 PROMPT_FRAME = 400
 """Tokens that a prompt holds beside its passages, roughly: instructions, question, examples."""

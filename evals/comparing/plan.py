@@ -17,8 +17,8 @@ from evals.statistics.power import POWER, PlannedRule, Power, needed, power_at
 from lockgate.errors import UserError
 
 if TYPE_CHECKING:
-    from evals.row import Row
     from evals.rules.definitions import SuiteRule
+    from evals.runs.row import Row
 
 SIZES = (50, 100, 200, 400, 800)
 DROP, CHANGED = 0.05, 0.15

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evals.bisect import Observed
 from evals.case import Case
+from evals.comparing.bisect import Observed
 from evals.suite import Suite
 from lockgate.ports import Progress
 from lockgate.release import Manifest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from evals.release_asker import ReleaseAsker
+    from evals.comparing.release_asker import ReleaseAsker
 
 
 @dataclass(frozen=True, slots=True)

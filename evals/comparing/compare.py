@@ -12,7 +12,7 @@ from typing import Any
 from evals.aggregate import scored_cases
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score
-from evals.row import Row
+from evals.runs.row import Row
 from evals.statistics.decision import Decision, decide_together, non_inferior, overall
 from evals.statistics.difference import Difference, Mean, mean_interval, paired_difference
 from evals.statistics.discordance import McNemar, mcnemar_exact

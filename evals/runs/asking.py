@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from evals.answer_cache import AnswerCache, KeptAnswer
-from evals.budget import BudgetSpent
 from evals.case import Case, Outcome
-from evals.limiter import AdaptiveLimit
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import NO_TOOLS, Tools
 from evals.metrics.score import Score
+from evals.runs.answer_cache import AnswerCache, KeptAnswer
+from evals.runs.budget import BudgetSpent
+from evals.runs.limiter import AdaptiveLimit
 from lockgate.errors import LockgateError, Unavailable
 from lockgate.ports import Asker, Retriever
 from lockgate.types import Answer, AnswerMode, AskRequest, Finished, Message, Retrieval

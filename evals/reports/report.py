@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.report_html import render_html
-from evals.run import EvalRun
+from evals.reports.report_html import render_html
+from evals.runs.run import EvalRun
 from lockgate.atomic import write_atomic
 
 if TYPE_CHECKING:

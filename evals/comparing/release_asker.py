@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from chains.release import keep_release
 from chains.target import Target
-from evals.asking import run_case
-from evals.bisect import Observed
 from evals.case import Case
+from evals.comparing.bisect import Observed
 from evals.metrics.score import NotApplicable, Unscored
+from evals.runs.asking import run_case
 from evals.suite import Suite
 from lockgate.actor import Actor
 from lockgate.errors import LockgateError

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chains.release_commands import release_named
-from evals.compare import Comparison, Side, compare_rows
+from evals.comparing.compare import Comparison, Side, compare_rows
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import Metric
-from evals.run_store import record_rows
+from evals.runs.run_store import record_rows
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import Database

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from evals.budget import CallBudget
+from evals.runs.budget import CallBudget
 from lockgate.errors import LockgateError
 from lockgate.release import canonical_json
 from lockgate.store.call_cache import call_keys, get_call, put_calls

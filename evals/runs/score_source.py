@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from evals.budget import CallBudget
-from evals.call_cache import CountedCalls, StoredCalls
-from evals.judging import needs_judge, open_run_judge
 from evals.metrics.metric import Tier, Tools
-from evals.run import EvalRun
-from evals.run_store import stored_rows
-from evals.scoring import StoredOutcome, outcomes_of_rows, read_answers, score_stored
+from evals.runs.budget import CallBudget
+from evals.runs.call_cache import CountedCalls, StoredCalls
+from evals.runs.judging import needs_judge, open_run_judge
+from evals.runs.run import EvalRun
+from evals.runs.run_store import stored_rows
+from evals.runs.scoring import StoredOutcome, outcomes_of_rows, read_answers, score_stored
 from evals.suite import Suite
 from lockgate.errors import NotFound
 from lockgate.ports import Progress

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evals.answer_cache import AnswerCache
-from evals.asking import Asking
-from evals.budget import BudgetSpent, CallBudget
-from evals.call_cache import CountedCalls, StoredCalls
 from evals.case import Case
-from evals.estimate import estimate
 from evals.evidence import record_evidence
-from evals.judging import needs_judge, open_run_judge
-from evals.measured_release import MeasuredRelease, measured_release
 from evals.metrics.metric import Metric, Tier, Tools
-from evals.row import Row
-from evals.run import EvalRun, new_run_id, run_suite
-from evals.run_store import RowKeeper, RunPlan, begin_run, finish_run, forget_plan, resume_plan
+from evals.runs.answer_cache import AnswerCache
+from evals.runs.asking import Asking
+from evals.runs.budget import BudgetSpent, CallBudget
+from evals.runs.call_cache import CountedCalls, StoredCalls
+from evals.runs.estimate import estimate
+from evals.runs.judging import needs_judge, open_run_judge
+from evals.runs.measured_release import MeasuredRelease, measured_release
+from evals.runs.row import Row
+from evals.runs.run import EvalRun, new_run_id, run_suite
+from evals.runs.run_store import RowKeeper, RunPlan, begin_run, finish_run, forget_plan, resume_plan
 from evals.suite import SplitChoice, Suite, check_gold, load_suite
 from lockgate.errors import LockgateError, UserError
 from lockgate.ports import Progress

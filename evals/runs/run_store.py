@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from evals.metrics.metric import Tier
-from evals.row import Row, row_from_json, rows_from_json
-from evals.run import EvalRun
+from evals.runs.row import Row, row_from_json, rows_from_json
+from evals.runs.run import EvalRun
 from evals.suite import SplitChoice, Suite
 from lockgate.errors import Corrupt, NotFound, UserError
 from lockgate.settings import Settings

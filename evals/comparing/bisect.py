@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evals.parts import Part, differing_parts, mix
+from evals.comparing.parts import Part, differing_parts, mix
 from lockgate.errors import Corrupt, Inconclusive, UserError
 from lockgate.ports import Progress
 from lockgate.release import Manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evals.plan import CHANGED, DROP, Assumed, GatePlan
+from evals.comparing.plan import CHANGED, DROP, Assumed, GatePlan
 from lockgate.terminal import plain
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from evals.row import Row
-from evals.run import EvalRun
+from evals.runs.row import Row
+from evals.runs.run import EvalRun
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5b6570; --line: #d6dade; --paper: #ffffff; --bar: #3b6fb6;

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from evals.asking import SHOWN
+from evals.runs.asking import SHOWN
 from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.types import AnswerMode

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from evals.call_cache import call_key
 from evals.case import Case
+from evals.runs.call_cache import call_key
 from lockgate.types import Answer, AnswerMode
 
 _PACKAGES = ("lockgate", "ingestion", "prompts", "guardrails", "chains")
