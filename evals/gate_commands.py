@@ -14,11 +14,14 @@ from lockgate.settings import Settings, settings_of
 from lockgate.terminal import plain, progress_bars
 
 if TYPE_CHECKING:
+    from evals.verdict import GateReport
     from lockgate.ports import Asker, Progress
+    from lockgate.release import Manifest
+    from lockgate.store.database import Database
 
 VERIFY = "verify"
 
-_EXIT = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
+EXIT = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 
 def gate(
@@ -44,8 +47,6 @@ def gate(
     Exits with 0 for PASS, 1 for FAIL and 3 for INCONCLUSIVE.
     """
     from chains.release_commands import release_named
-    from evals.gate import judge, load_gate
-    from evals.gate_context import gate_context
     from lockgate.errors import UserError
     from lockgate.store.database import open_database
     from lockgate.store.releases import open_releases
@@ -57,18 +58,28 @@ def gate(
         manifest = open_releases(settings, db).manifest(release_id)
         if chain and manifest.name != chain:
             raise UserError(f"Release {release_id[:12]} is of chain {manifest.name!r}, not {chain!r}.")
-        loaded = load_gate(settings.project_dir, channel)
-        asks = verify and any(rule.rule == VERIFY for rule in loaded.rules)
-        with _askers(settings, asks=asks) as (asker_of, progress):
-            context = gate_context(settings, db, manifest, channel, asker_of)
-            left_out = () if verify else (VERIFY,)
-            report = asyncio.run(judge(loaded, context, progress, left_out=left_out))
+        report = judge_release(settings, db, manifest, channel, verify=verify)
     if as_json:
         typer.echo(json.dumps(report.decision(), indent=2, sort_keys=True))
     else:
         for line in report.lines():
             typer.echo(plain(line))
-    raise typer.Exit(_EXIT[report.verdict])
+    raise typer.Exit(EXIT[report.verdict])
+
+
+def judge_release(
+    settings: Settings, db: Database, manifest: Manifest, channel: str, *, verify: bool = True
+) -> GateReport:
+    """What the gate of ``channel`` says of the release. Raises NotFound and UserError for the gate's file."""
+    from evals.gate import judge, load_gate
+    from evals.gate_context import gate_context
+
+    loaded = load_gate(settings.project_dir, channel)
+    asks = verify and any(rule.rule == VERIFY for rule in loaded.rules)
+    with _askers(settings, asks=asks) as (asker_of, progress):
+        context = gate_context(settings, db, manifest, channel, asker_of)
+        left_out = () if verify else (VERIFY,)
+        return asyncio.run(judge(loaded, context, progress, left_out=left_out))
 
 
 def _is_channel(settings: Settings, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chains.release_commands import release_named
@@ -32,11 +32,9 @@ def find_pair(settings: Settings, db: Database, a: str, b: str, suite: str | Non
     Raises NotFound for an unknown name, and UserError that lists the runs there are when no two are of the same suite,
     version and cases.
     """
-    old, new = _candidates(settings, db, a), _candidates(settings, db, b)
-    for first in new:
-        for second in old:
-            if first.id != second.id and _comparable(first, second) and suite in (None, first.suite):
-                return _pair(second, first)
+    old, new = runs_named(settings, db, a), runs_named(settings, db, b)
+    if pair := newest_pair(old, new, suite):
+        return pair
     if len(old) == len(new) == 1 and old[0].id == new[0].id:
         raise UserError(f"{a!r} and {b!r} are the same run.")
     wanted = f"of the suite {suite!r} " if suite else ""
@@ -44,6 +42,15 @@ def find_pair(settings: Settings, db: Database, a: str, b: str, suite: str | Non
         f"{a!r} and {b!r} have no two runs {wanted}that asked the same cases of the same suite version.",
         hint=f"Runs of {a}: {_listed(old)}. Runs of {b}: {_listed(new)}. Run: lockgate evals run SUITE --release ID",
     )
+
+
+def newest_pair(old: Sequence[EvalRunRecord], new: Sequence[EvalRunRecord], suite: str | None = None) -> RunPair | None:
+    """The first of ``new`` that can be compared with one of ``old``, and the first of these; None when none can be."""
+    for first in new:
+        for second in old:
+            if first.id != second.id and _comparable(first, second) and suite in (None, first.suite):
+                return _pair(second, first)
+    return None
 
 
 def compare_pair(settings: Settings, pair: RunPair, margins: Mapping[str, float] | None = None) -> Comparison:
@@ -58,7 +65,8 @@ def compare_pair(settings: Settings, pair: RunPair, margins: Mapping[str, float]
     )
 
 
-def _candidates(settings: Settings, db: Database, name: str) -> list[EvalRunRecord]:
+def runs_named(settings: Settings, db: Database, name: str) -> list[EvalRunRecord]:
+    """The run with that id, or the runs of the release that ``name`` is or points at, newest first. Raises NotFound."""
     try:
         return [get_eval_run(db, name)]
     except NotFound:
