@@ -12,11 +12,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_RULE_CAPTION = (
+    "distance: from a good release to the limit. sd: of the differences for a drop, of the scores for a floor. "
+    "PASS: of a good release. FAIL: of one that is two margins worse. supports: the distance that so many cases tell."
+)
+
+
 def render(plan: GatePlan, console: Console) -> None:
     """Print all of it."""
     for line in verdict_lines(plan):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
     console.print(build_rule_table(plan))
+    for line in source_lines(plan):
+        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
     if plan.at:
         console.print(build_size_table(plan))
     console.print(
@@ -45,44 +53,50 @@ def verdict_lines(plan: GatePlan) -> list[str]:
 
 
 def build_rule_table(plan: GatePlan) -> Table:
-    """One line a bound: what is assumed, and what the suite's n gives."""
+    """One line a bound, and what the suite's n gives. Narrow enough for 80 columns."""
     from rich.table import Table
 
-    table = Table(title=f"With the suite's {plan.cases} cases")
-    for name in ("bound", "limit", "distance", "sd", "PASS if good", "FAIL if 2 margins worse", "distance n supports"):
+    table = Table(title=f"With the suite's {plan.cases} cases", caption=_RULE_CAPTION, caption_justify="left")
+    for name in ("", "bound", "limit", "distance", "sd", "PASS", "FAIL", "supports"):
         table.add_column(name, justify="left" if name == "bound" else "right")
-    table.add_column("assumed from")
     place = 0
-    for each in plan.assumed:
+    for number, each in enumerate(plan.assumed, 1):
         figures = ("", "", "", "", "")
         if each.rule is not None and plan.here is not None:
-            supported = plan.here.margins[place]
             figures = (
                 f"{each.rule.margin:.3g}",
                 f"{each.rule.sd:.3g}",
                 _percent(plan.here.passes[place]),
                 _percent(plan.here.fails[place]),
-                "none" if supported is None else f"{supported:.3g}",
+                _margin(plan.here.margins[place]),
             )
             place += 1
-        table.add_row(plain(each.bound.label), f"{each.bound.limit:g}", *figures, plain(_source(each)))
+        table.add_row(str(number), plain(each.bound.label), f"{each.bound.limit:g}", *figures)
     return table
+
+
+def source_lines(plan: GatePlan) -> list[str]:
+    """What each bound's figures were assumed from, under the number that it has in the tables."""
+    return [f"{number:2}  {_source(each)}" for number, each in enumerate(plan.assumed, 1)]
 
 
 def build_size_table(plan: GatePlan) -> Table:
     """What other numbers of cases give."""
     from rich.table import Table
 
-    table = Table(title="The whole gate, by number of cases")
-    for name in ("n", "a good release passes all", "least FAIL at two margins"):
+    title = "The whole gate, by number of cases: PASS of a good release, least FAIL, supported distance of each bound"
+    table = Table(title=title)
+    numbers = [str(number) for number, each in enumerate(plan.assumed, 1) if each.rule is not None]
+    for name in ("n", "PASS", "FAIL", *numbers):
         table.add_column(name, justify="right")
-    rules = [each for each in plan.assumed if each.rule is not None]
-    for each in rules:
-        table.add_column(f"{plain(each.bound.label)}: supports", justify="right")
     for power in plan.at:
-        margins = ("none" if margin is None else f"{margin:.3g}" for margin in power.margins)
+        margins = (_margin(margin) for margin in power.margins)
         table.add_row(str(power.n), _percent(power.joint), _percent(min(power.fails)), *margins)
     return table
+
+
+def _margin(margin: float | None) -> str:
+    return "none" if margin is None else f"{margin:.3g}"
 
 
 def build_drop_table(plan: GatePlan) -> Table:
