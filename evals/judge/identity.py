@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from lockgate.errors import Corrupt
 from lockgate.release import canonical_json
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Goes up when this package changes what a judge is asked, or how its replies become a score."""
 
 

@@ -126,7 +126,8 @@ class ModelJudge:
                 self.usage.again += 1 - attempt
                 # What the judge said is not repeated: it may hold judged text outside its marks.
                 messages = _with_words(
-                    prompt, f"An earlier reply could not be used: {reason}. Reply with the JSON object alone."
+                    prompt,
+                    f"An earlier reply could not be used: {reason}. Reply with the JSON object alone, without a code fence.",
                 )
         raise JudgeFailed(f"its reply could not be used twice: {reason}")
 

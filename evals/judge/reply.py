@@ -14,7 +14,6 @@ MAX_REPLY = 200_000
 """Characters; no schema here needs a tenth of it."""
 
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-_FENCED = re.compile(r"```[a-zA-Z0-9]{0,10}[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
 
 
 class BadReply(ValueError):
@@ -24,8 +23,8 @@ class BadReply(ValueError):
 def read_reply(text: str | None, schema: type[T]) -> T:
     """``text`` as ``schema``. Raises BadReply.
 
-    A code fence around the whole is taken off, so is a reasoning model's thought before it. JSON with other text
-    around it is refused: whoever reads it would have to guess which part was meant.
+    A reasoning model's thought before the whole is taken off. JSON in a code fence, or with other text around it, is
+    refused: whoever reads it would have to guess which part was meant.
     """
     if text is None or not text.strip():
         raise BadReply("it is empty")
@@ -33,8 +32,8 @@ def read_reply(text: str | None, schema: type[T]) -> T:
         raise BadReply(f"it has {len(text)} characters")
     body = _THOUGHT.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
     body = body.strip()
-    if fenced := _FENCED.fullmatch(body):
-        body = fenced[1].strip()
+    if body.startswith("```"):
+        raise BadReply("it is in a code fence")
     try:
         value = json.loads(body, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -73,7 +73,10 @@ BAD_REPLIES = {
     "prose around JSON": ('Here it is: {"reason": "r", "level": 4}', "not JSON alone"),
     "prose around a fence": ('Sure!\n```json\n{"reason": "r", "level": 4}\n```', "not JSON"),
     "half JSON": ('{"reason": "r", "lev', "not complete JSON"),
-    "half a fence": ('```json\n{"reason": "r", "level": 4}', "not JSON"),
+    "a fence": ('```json\n{"reason": "r", "level": 4}\n```', "in a code fence"),
+    "a fence without a language": ('\n```\n{"reason": "r", "level": 4}\n```\n', "in a code fence"),
+    "a fence after a thought": ('<think>hm</think>```json\n{"reason": "r", "level": 4}\n```', "in a code fence"),
+    "half a fence": ('```json\n{"reason": "r", "level": 4}', "in a code fence"),
     "range above": ('{"reason": "r", "level": 6}', "less than or equal to 5"),
     "range below": ('{"reason": "r", "level": 0}', "greater than or equal to 1"),
     "text for a number": ('{"reason": "r", "level": "5"}', "valid integer"),
@@ -105,12 +108,14 @@ async def test_an_unusable_reply_is_asked_for_once_more_and_then_fails(text: str
     assert judge.usage.failed == 1
 
 
-async def test_a_second_reply_that_is_usable_counts() -> None:
-    replies = iter(["Hm.", json.dumps(GOOD)])
+@pytest.mark.parametrize("first", ["Hm.", f"```json\n{json.dumps(GOOD)}\n```"])
+async def test_a_second_reply_that_is_usable_counts(first: str) -> None:
+    replies = iter([first, json.dumps(GOOD)])
     with run_judge(lambda _: next(replies)) as stub:
         async with make_judge(stub.url) as judge:
             assert (await judge.ask(PROMPT, Level, purpose="level")).level == 4
     assert judge.usage.again == 1
+    assert stub.asked[1]["messages"][-1]["content"].endswith("the JSON object alone, without a code fence.")
 
 
 @pytest.mark.parametrize(
@@ -128,13 +133,11 @@ async def test_a_reply_that_was_cut_off_or_refused_is_not_read_though_it_may_be_
     "text",
     [
         '{"reason": "r", "level": 4}',
-        '```json\n{"reason": "r", "level": 4}\n```',
-        '```\n{"reason": "r", "level": 4}\n```\n',
         '<think>\nfive? no.\n</think>\n{"reason": "r", "level": 4}',
         ' {"level": 4, "reason": "```"} ',
     ],
 )
-def test_a_fence_or_a_thought_around_the_whole_is_taken_off(text: str) -> None:
+def test_a_thought_before_the_whole_is_passed_over(text: str) -> None:
     assert read_reply(text, Level).level == 4
 
 

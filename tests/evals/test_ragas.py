@@ -31,7 +31,7 @@ from evals.ragas_table import RAGAS_METRICS, RAGAS_VERSION, UNUSABLE
 from evals.runs.budget import BudgetSpent
 from lockgate.errors import MissingExtra, NotFound, UserError
 from lockgate.settings import Settings
-from tests.evals.judge_server import Reply, run_judge
+from tests.evals.judge_server import Reply, run_judge, said_in
 from tests.evals.judges import FakeJudge
 
 if find_module("ragas") is None:  # not importorskip: it would import Ragas before its usage reports are off
@@ -251,10 +251,19 @@ async def test_a_broken_model_leaves_every_metric_unscored(name: str, reply: Rep
     assert "Ragas" in value.reason
 
 
-async def test_json_in_a_fence_is_read_where_ragas_raises_after_four_calls() -> None:
+async def test_json_in_a_fence_leaves_it_unscored_unless_the_second_reply_has_none() -> None:
     with run_judge(lambda request: f"```json\n{json.dumps(script(request))}\n```") as stub:
+        value = await measure("faithfulness", stub.url)
+    assert isinstance(value, Unscored)
+    assert "code fence" in value.reason
+
+    def bare_when_told(request: dict[str, Any]) -> str:
+        reply = json.dumps(script(request))
+        return reply if "without a code fence" in said_in(request) else f"```json\n{reply}\n```"
+
+    with run_judge(bare_when_told) as stub:
         assert await measure("faithfulness", stub.url) == pytest.approx(0.5)
-    assert len(stub.asked) == 2
+    assert len(stub.asked) == 4
 
 
 async def test_a_reply_of_one_judge_of_two_does_not_stand_for_both() -> None:
