@@ -125,10 +125,8 @@ class ModelJudge:
                 reason = str(error)
                 self.usage.again += 1 - attempt
                 # What the judge said is not repeated: it may hold judged text outside its marks.
-                messages = _with_words(
-                    prompt,
-                    f"An earlier reply could not be used: {reason}. Reply with the JSON object alone, without a code fence.",
-                )
+                again = "Reply with the JSON object alone, without a code fence."
+                messages = _with_words(prompt, f"An earlier reply could not be used: {reason}. {again}")
         raise JudgeFailed(f"its reply could not be used twice: {reason}")
 
     async def _complete(self, messages: list[Message], shape: dict[str, Any], purpose: str, seed: int) -> Completion:
