@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chains.archive_file import ArchiveReader, read_archive, write_archive
+from chains.archive_file import RELEASE_ARCHIVE, ArchiveReader, ReleaseListing, read_archive, write_archive
 from chains.archive_index import add_index, import_index, index_members
 from chains.provenance import ProvenanceCheck, verify_provenance
 from lockgate.errors import Corrupt, LockgateError, NotFound, UserError
@@ -82,13 +82,13 @@ def export_release(
     check = verify_provenance(record.provenance, record.id, state_dir=settings.state_dir)
     if not check.ok:
         raise Corrupt(f"Release {record.id[:12]}: {check.problem}.", hint="Build or import the release again.")
-    with write_archive(path) as writer:
+    with write_archive(path, RELEASE_ARCHIVE) as writer:
         writer.add(MANIFEST, manifest.canonical())
         writer.add(PROVENANCE, canonical_json(dict(record.provenance)))
         for name in _object_names(manifest):
             writer.add(f"objects/{name}", _object(store.objects, name, manifest))
         shape = add_index(writer, db, index, manifest, progress) if index is not None else None
-        written = writer.finish(record.id, shape, settings.state_dir, progress)
+        written = writer.finish({"release": record.id, "index": shape}, settings.state_dir, progress)
     return ExportReport(
         release=record.id,
         path=str(path),
@@ -115,7 +115,7 @@ def import_release(
     Every byte is checked before anything is kept. With ``require_keys`` whoever built the release and whoever wrote the
     file must have signed with one of these keys (fingerprints). Importing again changes nothing.
     """
-    with read_archive(path) as archive:
+    with read_archive(path, RELEASE_ARCHIVE) as archive:
         archive.check(progress)
         manifest, provenance, builder = _checked(settings, archive, path)
         exporter = archive.signer.fingerprint
@@ -155,7 +155,7 @@ def _is_known(find: Callable[[str], object], release_id: str) -> bool:
 
 
 def _checked(
-    settings: Settings, archive: ArchiveReader, path: Path
+    settings: Settings, archive: ArchiveReader[ReleaseListing], path: Path
 ) -> tuple[Manifest, dict[str, Any], ProvenanceCheck]:
     """What the archive holds, found to be one whole: hashes, signature, and exactly the members that must be there."""
     manifest = manifest_from(archive.read(MANIFEST), where=f"{path}: the member {MANIFEST!r}")

@@ -1,4 +1,4 @@
-"""The file that carries a release: a plain tar that holds exactly the members its first one lists, in that order.
+"""The file that carries a release, or evidence: a plain tar of exactly the members that its first one lists, in order.
 
 A reader that knows name and size of a member knows every byte of its header, too. So headers are compared, never
 interpreted: no absolute path, no "..", link, device, sparse or second member can be in what passes. The tar is not
@@ -14,11 +14,11 @@ import os
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
 
@@ -43,7 +43,6 @@ _NAME = (
     r"|index/vectors-[0-9]{5}\.npy)$"
 )
 _TYPES = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"5": "a folder"}
-_NOT_ONE = "is not a release archive as `lockgate release export` writes it"
 
 
 class Member(ContentModel):
@@ -62,12 +61,35 @@ class IndexShape(ContentModel):
 
 
 class Listing(ContentModel):
-    """What is signed: the release and the hash of every member."""
+    """What is signed: what the archive is of, and the hash of every member."""
 
     format: Literal[1]
+    members: tuple[Member, ...]
+
+
+class ReleaseListing(Listing):
     release: Sha256
     index: IndexShape | None
-    members: tuple[Member, ...]
+
+
+L = TypeVar("L", bound=Listing)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveKind(Generic[L]):
+    """What an archive carries: ``listing`` is the name of its first member, which holds a ``model``."""
+
+    listing: str
+    model: type[L]
+    what: str
+    command: str
+
+    @property
+    def not_one(self) -> str:
+        return f"is not {self.what} as `{self.command}` writes it"
+
+
+RELEASE_ARCHIVE = ArchiveKind(LISTING, ReleaseListing, "a release archive", "lockgate release export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +98,11 @@ class Written:
     sha256: str
 
 
-class ArchiveWriter:
+class ArchiveWriter(Generic[L]):
     """Collects members in a file beside ``path``; ``finish`` makes the archive appear at once, whole."""
 
-    def __init__(self, path: Path, spool: IO[bytes]) -> None:
+    def __init__(self, kind: ArchiveKind[L], path: Path, spool: IO[bytes]) -> None:
+        self._kind = kind
         self._path = path
         self._spool = spool
         self._members: list[Member] = []
@@ -90,14 +113,14 @@ class ArchiveWriter:
         self._members.append(Member(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest()))
         self._spool.write(_header(name, len(data)) + data + _padding(len(data)))
 
-    def finish(self, release: str, index: IndexShape | None, state_dir: Path, progress: Progress) -> Written:
-        """Sign the list with this installation's key and write the file. The same members give the same bytes."""
-        body = Listing(format=1, release=release, index=index, members=tuple(self._members)).model_dump(mode="json")
+    def finish(self, facts: Mapping[str, Any], state_dir: Path, progress: Progress) -> Written:
+        """Sign the list, with ``facts`` of what it is of, and write the file. The same members give the same bytes."""
+        body = self._kind.model(format=1, members=tuple(self._members), **facts).model_dump(mode="json")
         signature = sign(state_dir, canonical_json(body))
         listing = canonical_json({"body": body, "key": signature.key, "signature": signature.value})
         if len(listing) > MAX_LISTING:
             raise UserError(f"The list of members has {len(listing)} bytes; an archive takes at most {MAX_LISTING}.")
-        head = _header(LISTING, len(listing)) + listing + _padding(len(listing))
+        head = _header(self._kind.listing, len(listing)) + listing + _padding(len(listing))
         total = len(head) + self._spool.tell() + len(_END)
         digest = hashlib.sha256()
         self._spool.seek(0)
@@ -120,18 +143,19 @@ class ArchiveWriter:
 
 
 @contextlib.contextmanager
-def write_archive(path: Path) -> Iterator[ArchiveWriter]:
+def write_archive(path: Path, kind: ArchiveKind[L]) -> Iterator[ArchiveWriter[L]]:
     """Raises UserError for a path where no file can be, Unavailable for a full or read-only disk."""
     if (path.exists() and not path.is_file()) or not path.parent.is_dir():
         raise UserError(f"{path}: no file can be written there.", hint="Name a file in a folder that exists.")
     with disk_errors(path), tempfile.TemporaryFile(dir=path.parent) as spool:
-        yield ArchiveWriter(path, spool)
+        yield ArchiveWriter(kind, path, spool)
 
 
-class ArchiveReader:
+class ArchiveReader(Generic[L]):
     """An open archive whose list is signed. Members are read by name; what differs from the list is refused."""
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
+    def __init__(self, kind: ArchiveKind[L], path: Path, file: IO[bytes]) -> None:
+        self._kind = kind
         self._path = path
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
@@ -168,25 +192,25 @@ class ArchiveReader:
             self.read(name)
             progress("check MB", _megabytes(start + member.size), _megabytes(self._end))
 
-    def _read_listing(self) -> tuple[Listing, Signature, int]:
+    def _read_listing(self) -> tuple[L, Signature, int]:
         header = self._at(0, _BLOCK)
         if header[:2] == b"\x1f\x8b":
             raise UserError(f"{self._path}: is compressed.", hint="Unpack it first: gunzip FILE")
         try:
             size = int(header[124:135].decode("ascii"), 8)
         except ValueError:
-            raise UserError(f"{self._path}: {_NOT_ONE}.") from None
-        if header[:100].rstrip(b"\0") != LISTING.encode() and not header[257:].startswith(b"ustar"):
-            raise UserError(f"{self._path}: {_NOT_ONE}.")
-        if not 0 < size <= MAX_LISTING or header != _header(LISTING, size):
-            raise self._corrupt(f"has {_describe(header)} where the member {LISTING!r} should be")
+            raise UserError(f"{self._path}: {self._kind.not_one}.") from None
+        if header[:100].rstrip(b"\0") != self._kind.listing.encode() and not header[257:].startswith(b"ustar"):
+            raise UserError(f"{self._path}: {self._kind.not_one}.")
+        if not 0 < size <= MAX_LISTING or header != _header(self._kind.listing, size):
+            raise self._corrupt(f"has {_describe(header)} where the member {self._kind.listing!r} should be")
         data = self._at(_BLOCK, size)
         if self._at(_BLOCK + size, len(_padding(size))) != _padding(size):
-            raise self._corrupt(f"was changed: the member {LISTING!r} is not the one that was written")
+            raise self._corrupt(f"was changed: the member {self._kind.listing!r} is not the one that was written")
         return *self._parse_listing(data), size
 
-    def _parse_listing(self, data: bytes) -> tuple[Listing, Signature]:
-        damaged = self._corrupt(f"was changed: the member {LISTING!r} is not the one that was written")
+    def _parse_listing(self, data: bytes) -> tuple[L, Signature]:
+        damaged = self._corrupt(f"was changed: the member {self._kind.listing!r} is not the one that was written")
         try:
             envelope = json.loads(data)
             body, key, value = envelope["body"], envelope["key"], envelope["signature"]
@@ -200,7 +224,7 @@ class ArchiveReader:
                 raise damaged
             if not verify(signature, canonical_json(body)):
                 raise self._corrupt("was changed: its signature does not hold")
-            return Listing.model_validate(body), signature
+            return self._kind.model.model_validate(body), signature
         except ValidationError as error:
             item = error.errors()[0]
             where = ".".join(map(str, item["loc"]))
@@ -216,11 +240,11 @@ class ArchiveReader:
         return data
 
     def _corrupt(self, what: str) -> Corrupt:
-        return Corrupt(f"{self._path}: {what}.", hint="Copy it again, or export the release again.")
+        return Corrupt(f"{self._path}: {what}.", hint=f"Copy it again, or write it again: {self._kind.command}")
 
 
 @contextlib.contextmanager
-def read_archive(path: Path) -> Iterator[ArchiveReader]:
+def read_archive(path: Path, kind: ArchiveKind[L]) -> Iterator[ArchiveReader[L]]:
     """Raises NotFound or UserError for what is no archive, Corrupt for one that was changed or cut short."""
     try:
         # Not blocking: a pipe of that name would wait for somebody to write to it.
@@ -235,9 +259,9 @@ def read_archive(path: Path) -> Iterator[ArchiveReader]:
         raise UserError(f"{path}: is not a file.")
     with os.fdopen(fd, "rb") as file:
         if status.st_size < _BLOCK + len(_END):
-            raise UserError(f"{path}: {_NOT_ONE}.")
+            raise UserError(f"{path}: {kind.not_one}.")
         try:
-            yield ArchiveReader(path, file)
+            yield ArchiveReader(kind, path, file)
         except OSError as error:
             raise _unreadable(path, error) from error
 

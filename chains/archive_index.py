@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chains.archive_file import ArchiveReader, ArchiveWriter, IndexShape
+from chains.archive_file import ArchiveReader, ArchiveWriter, IndexShape, ReleaseListing
 from ingestion.transfer import Incoming, PointBatch, export_pages, export_points, import_snapshot
 from lockgate.errors import Corrupt
 from lockgate.ports import Progress
@@ -44,7 +44,7 @@ def _vectors(number: int) -> str:
 
 
 def add_index(
-    writer: ArchiveWriter, db: Database, service: IndexService, manifest: Manifest, progress: Progress
+    writer: ArchiveWriter[ReleaseListing], db: Database, service: IndexService, manifest: Manifest, progress: Progress
 ) -> IndexShape:
     """Write the points of the release's snapshot, a batch in memory at a time."""
     opened = service.open_snapshot(manifest.snapshot.id)
@@ -63,7 +63,11 @@ def add_index(
 
 
 def import_index(
-    service: IndexService, archive: ArchiveReader, manifest: Manifest, shape: IndexShape, progress: Progress
+    service: IndexService,
+    archive: ArchiveReader[ReleaseListing],
+    manifest: Manifest,
+    shape: IndexShape,
+    progress: Progress,
 ) -> bool:
     """Take in the snapshot; False says that it was here already."""
 
@@ -78,7 +82,9 @@ def import_index(
     return new
 
 
-def _read_vectors(archive: ArchiveReader, number: int, rows: int, dimension: int) -> NDArray[np.float32]:
+def _read_vectors(
+    archive: ArchiveReader[ReleaseListing], number: int, rows: int, dimension: int
+) -> NDArray[np.float32]:
     """The head is compared, not read: NumPy would make an array of whatever shape it claims."""
     data, head = archive.read(_vectors(number)), _npy_head(rows, dimension)
     if not data.startswith(head) or len(data) != len(head) + 4 * rows * dimension:
@@ -97,7 +103,7 @@ def _lines(rows: Iterator[dict[str, Any]]) -> bytes:
     return b"".join(canonical_json(row) + b"\n" for row in rows)
 
 
-def _rows(archive: ArchiveReader, name: str) -> Iterator[dict[str, Any]]:
+def _rows(archive: ArchiveReader[ReleaseListing], name: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(io.BytesIO(archive.read(name)), start=1):
         try:
             row = json.loads(line)
