@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evals.metrics.metric import Metric
+from evals.metrics.repeats import score_of_repeats
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.runs.row import Row
 from evals.statistics.pairs import MetricShape, Value
@@ -75,15 +76,20 @@ def aggregate(metric: Metric, cases: Sequence[ScoredCase]) -> Aggregate:
 
 
 def scored_cases(metric: Metric, rows: Iterable[Row]) -> list[ScoredCase]:
-    """One score a case, in the order of the rows: the mean of its repeats.
+    """One score a case, in the order of the rows: the mean of its repeats, or what the metric makes of them.
 
-    A case with a repeat that is unscored is unscored: half of it would be a guess at the whole.
+    A case with a repeat that is unscored, or without one that other cases have, is unscored.
     """
     cases: dict[str, list[Row]] = {}
     for row in rows:
         cases.setdefault(row.case, []).append(row)
+    due = max((len(repeats) for repeats in cases.values()), default=0)
     return [
-        ScoredCase(repeats[0].answerable, _of_repeats([row.score(metric) for row in repeats]), repeats[0].cluster)
+        ScoredCase(
+            repeats[0].answerable,
+            score_of_repeats(metric, [row.score(metric) for row in repeats], due),
+            repeats[0].cluster,
+        )
         for repeats in cases.values()
     ]
 
@@ -136,16 +142,6 @@ def summarise(metrics: Sequence[Metric], rows: Sequence[Row]) -> Mapping[str, An
         "rows": len(rows),
         "failed": sum(bool(row.errors) for row in rows),
     }
-
-
-def _of_repeats(scores: Sequence[Score]) -> Score:
-    if len(scores) == 1:
-        return scores[0]
-    missing = [score for score in scores if isinstance(score, Unscored)]
-    if missing:
-        return Unscored(f"{len(missing)} of {len(scores)} repeats are unscored: {missing[0].reason}")
-    numbers = [score for score in scores if isinstance(score, float)]
-    return _mean(numbers) if numbers else scores[0]
 
 
 def _value(metric: Metric, scored: Sequence[tuple[bool, float]]) -> float | None:

@@ -135,7 +135,7 @@ def _check_metric(metric: str | None) -> None:
         found = resolve_metric(metric)
     except ValueError as error:
         raise UserError(f"--metric {metric[:80]!r}: {error}.") from None
-    if found.needs or found.tier != "offline":
+    if found.needs or found.base or found.tier != "offline":
         raise UserError(f"--metric {found.name}: bisect compares by metrics that need nothing but the answer.")
 
 

@@ -66,6 +66,9 @@ class SuiteDefinition(ContentModel):
             raise ValueError(f"metrics: {twice[0]} is given twice")
         if self.tier == "judged" and "judged" not in {resolve_metric(name).tier for name in self.metrics}:
             raise ValueError("tier: none of the metrics asks a judge")
+        for name in self.metrics:
+            if (passes := resolve_metric(name).passes) > self.repeats:
+                raise ValueError(f"repeats: {name} needs each case asked {passes} times, and it is {self.repeats}")
         return self
 
 

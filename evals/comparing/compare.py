@@ -201,9 +201,9 @@ def _compare_metric(metric: Metric, both: _Both, margin: float | None) -> Metric
         for case in both.cases
         if not isinstance(old.get(case), NotApplicable) and not isinstance(new.get(case), NotApplicable)
     ]
-    single = all(len(rows) == 1 for side in (both.old, both.new) for rows in side.values())
+    binary = all(metric.binary_over(len(rows)) for side in (both.old, both.new) for rows in side.values())
     weights = _weights(metric, [both.any_row(case).answerable for case in due])
-    shape = _shape(metric, max(weights, default=1.0), binary=metric.binary and single)
+    shape = _shape(metric, max(weights, default=1.0), binary=binary)
     pairs = [
         Pair(
             case,

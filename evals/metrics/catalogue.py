@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from evals.metrics.metric import Metric, MetricFamily
 from evals.metrics.naming import split_name
+from evals.metrics.repeats import pass_metric, split_pass
 
 MODULES = (
     "evals.metrics.retrieval",
@@ -58,7 +59,7 @@ def families() -> Mapping[str, MetricFamily]:
 
 
 def resolve_metric(spec: Spec) -> Metric:
-    """The metric of ``recall@5``, ``rouge_l[beta=2.0]`` or ``{metric: recall, k: 5}``.
+    """The metric of ``recall@5``, ``rouge_l[beta=2.0]``, ``pass^3:goal_reached`` or ``{metric: recall, k: 5}``.
 
     Raises ValueError for an unknown metric or parameter, a parameter that is missing and one out of its range.
     """
@@ -66,6 +67,8 @@ def resolve_metric(spec: Spec) -> Metric:
         return _named(spec)
     if not isinstance(spec, Mapping) or not isinstance(spec.get("metric"), str):
         raise ValueError("a metric is a name, or a mapping with the key 'metric' and the metric's parameters")
+    if passes := split_pass(str(spec["metric"])):
+        return pass_metric(resolve_metric({**spec, "metric": passes[1]}), passes[0])
     family, parameters = split_name(str(spec["metric"]))
     given = {str(key): value for key, value in spec.items() if key != "metric"}
     if twice := sorted(given.keys() & parameters.keys()):
@@ -75,6 +78,8 @@ def resolve_metric(spec: Spec) -> Metric:
 
 @lru_cache(maxsize=1024)
 def _named(name: str) -> Metric:
+    if passes := split_pass(name):
+        return pass_metric(_named(passes[1]), passes[0])
     family, parameters = split_name(name)
     return _family(family).with_parameters(parameters)
 

@@ -82,6 +82,8 @@ class Metric:
     ``binary`` metrics take 0 and 1 only. ``aggregation`` "balanced"
     is the mean of the means over answerable and unanswerable cases, so that the larger half cannot hide the smaller
     one. ``calls`` is how many model calls it makes for a case at the most, for the estimate before a run.
+
+    ``base``: this one is pass^k of it, ``passes`` being the k: made of all repeats of a case, not of one outcome.
     """
 
     name: str
@@ -97,6 +99,17 @@ class Metric:
     description: str
     parameters: BaseModel | None
     function: Function = field(repr=False, compare=False)
+    base: Metric | None = None
+    passes: int = 1
+
+    @property
+    def row_name(self) -> str:
+        """The name under which a row holds what the metric is made of."""
+        return self.base.name if self.base else self.name
+
+    def binary_over(self, repeats: int) -> bool:
+        """Whether a case that is asked so often scores 0 or 1: the mean of several is no yes or no any more."""
+        return self.binary and repeats == self.passes
 
     @property
     def worst(self) -> float:
@@ -135,6 +148,8 @@ class Metric:
         return self.function(outcome, tools, self.parameters)
 
     def _missing(self, tools: Tools) -> Unscored | None:
+        if self.base:
+            return Unscored(f"{self.name} is of all repeats of a case, not of one answer")
         gone = [_NEEDS[need] for need in self.needs if getattr(tools, need) is None]
         return Unscored(f"{self.name} needs {' and '.join(gone)}") if gone else None
 

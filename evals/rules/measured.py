@@ -5,7 +5,6 @@ The suite says which cases there are, not the rows: a case without a row is unsc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from evals.case import Case
 from evals.evidence import Evidence
 from evals.judge.identity import PROTOCOL, JudgeIdentity
 from evals.metrics.metric import Metric
+from evals.metrics.repeats import score_of_repeats
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.rules.records import Records
 from evals.runs.row import Row
@@ -30,7 +30,7 @@ _AGAIN = "Run the suite again."
 
 @dataclass(frozen=True, slots=True)
 class CaseScore:
-    """What one case scored; with repeats, their mean."""
+    """What one case scored, over all its repeats."""
 
     case: Case
     slices: Mapping[str, str]
@@ -87,11 +87,7 @@ class Measured:
         rows = self.rows.get(case.id, ())
         if len(rows) < self.repeats:
             return Unscored("the row is missing" if not rows else f"{self.repeats - len(rows)} repeats are missing")
-        scores = [row.score(metric) for row in rows]
-        if missing := [each for each in scores if isinstance(each, Unscored)]:
-            return missing[0]
-        numbers = [each for each in scores if isinstance(each, float)]
-        return math.fsum(numbers) / len(numbers) if numbers else scores[0]
+        return score_of_repeats(metric, [row.score(metric) for row in rows], self.repeats)
 
 
 def read_measured(records: Records, suite: Suite, evidence: Evidence) -> Measured:
@@ -145,9 +141,9 @@ class Weighing:
 
 
 def weighing_of(metric: Metric, due: Sequence[Case], repeats: int) -> Weighing:
-    """The mean of several repeats is no yes or no any more, and neither is a score that is weighed."""
+    """A score that is weighed is no yes or no any more."""
     if metric.aggregation == "mean":
-        shape = MetricShape(metric.name, metric.scale, metric.direction, metric.binary and repeats == 1)
+        shape = MetricShape(metric.name, metric.scale, metric.direction, metric.binary_over(repeats))
         return Weighing(shape, {True: 1.0, False: 1.0})
     sizes = {half: sum(case.answerable == half for case in due) for half in (True, False)}
     weights = {half: len(due) / (2 * size) if size else 0.0 for half, size in sizes.items()}

@@ -147,6 +147,7 @@ def _is_judged(metric: Metric) -> bool:
 def _voting_name(metric: Metric) -> str:
     from evals.judge.metrics import JUDGED_METRICS
 
+    metric = metric.base or metric
     return metric.family if metric.family in JUDGED_METRICS else metric.name
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evals.case import Case
 from evals.evidence import record_evidence
 from evals.metrics.metric import Metric, Tier, Tools
+from evals.metrics.repeats import measured_metrics
 from evals.runs.answer_cache import AnswerCache
 from evals.runs.asking import Asking
 from evals.runs.budget import BudgetSpent, CallBudget
@@ -139,7 +140,7 @@ def _prepare(
         )
     cases = suite.select(plan.split, plan.limit)
     check_gold(suite, cases, measured.pages, measured.id)
-    metrics = suite.metrics(plan.tier)
+    metrics = measured_metrics(suite.metrics(plan.tier))
     if needs_judge(metrics):
         open_run_judge(settings, metrics, None)  # whether one is set is better known before the first question
     keeper, budget = RowKeeper(db, plan.id), CallBudget(request.budget)

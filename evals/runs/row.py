@@ -77,8 +77,9 @@ class Row:
         return list(dict.fromkeys(text for text in (self.answer_error, self.retrieval_error) if text))
 
     def score(self, metric: Metric) -> Score:
-        """What the row says of a metric; unscored when it says nothing, or something that cannot be."""
-        name = metric.name
+        """What the row says of a metric, or of what pass^k is made of; unscored when that is nothing, or something that
+        cannot be."""
+        name, metric = metric.row_name, metric.base or metric
         if name in self.not_applicable:
             return NotApplicable(self.not_applicable[name])
         if name in self.unscored:

@@ -17,6 +17,7 @@ from evals.aggregate import aggregate, scored_cases, summarise
 from evals.case import Case, Outcome
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import NO_TOOLS, Metric, Tier, Tools, measure_all
+from evals.metrics.repeats import measured_metrics
 from evals.runs.asking import Asking, ask_and_search
 from evals.runs.budget import BudgetSpent
 from evals.runs.limiter import AdaptiveLimit
@@ -116,7 +117,9 @@ async def run_suite(
     how = replace(how, repeated=times > 1, limit=how.limit or AdaptiveLimit(concurrency))
     started = started_at or datetime.now(UTC)
     facts = dict(metadata or {})
-    measuring = _Measuring(suite, asker, retriever, how, [each for each in chosen if not _compares(each)], tools, facts)
+    measuring = _Measuring(
+        suite, asker, retriever, how, [each for each in measured_metrics(chosen) if not _compares(each)], tools, facts
+    )
     rows = await _all_rows(measuring, cases, times, done, keep, concurrency, progress)
     rows = compared(suite, rows, chosen, tools)
     whole = len(cases) == len(suite.cases) and len(rows) == len(cases) * times
@@ -232,7 +235,7 @@ def _compares(metric: Metric) -> bool:
 
 def compared(suite: Suite, rows: tuple[Row, ...], metrics: Sequence[Metric], tools: Tools) -> tuple[Row, ...]:
     """The rows with the scores of those metrics that look at other cases too."""
-    comparing = [each for each in metrics if _compares(each)]
+    comparing = [each for each in measured_metrics(metrics) if _compares(each)]
     if not comparing:
         return rows
     cases = {case.id: case for case in suite.cases}

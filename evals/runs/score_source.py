@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evals.metrics.metric import Tier, Tools
+from evals.metrics.repeats import measured_metrics
 from evals.runs.budget import CallBudget
 from evals.runs.call_cache import CountedCalls, StoredCalls
 from evals.runs.judging import needs_judge, open_run_judge
@@ -55,7 +56,7 @@ def score_source(
 @contextlib.asynccontextmanager
 async def _with_judge(settings: Settings, suite: Suite, tier: Tier, tools: Tools) -> AsyncIterator[Tools]:
     """``tools`` with the judge that the metrics need, if any."""
-    metrics = suite.metrics(tier)
+    metrics = measured_metrics(suite.metrics(tier))
     if not needs_judge(metrics):
         yield tools
         return

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from evals.case import Case, Outcome, ToolCall
 from evals.metrics.metric import Metric, Tier, Tools, measure_all
+from evals.metrics.repeats import measured_metrics
 from evals.runs.asking import Asked
 from evals.runs.row import Row, make_row
 from evals.runs.run import EvalRun, aggregates_of, compared, mode_seen
@@ -199,7 +200,7 @@ async def score_stored(
 
 
 async def _row(suite: Suite, stored: StoredOutcome, metrics: Sequence[Metric], tools: Tools) -> Row:
-    alone = [metric for metric in metrics if "peers" not in metric.needs]
+    alone = [metric for metric in measured_metrics(metrics) if "peers" not in metric.needs]
     scores = await measure_all(alone, stored.outcome, tools)
     asked = Asked(stored.outcome, None, stored.outcome.case.question)
     slices: Mapping[str, str] = suite.slices_of(stored.outcome.case)

@@ -90,9 +90,15 @@ def test_repeats_of_a_case_are_one_case() -> None:
 
 
 def test_a_case_with_an_unscored_repeat_is_unscored() -> None:
-    found = scored_cases(resolve_metric("token_f1"), rows(("a", 0, 1.0), ("a", 1, Unscored("gone")), ("b", 0, 1.0)))
+    lost = rows(("a", 0, 1.0), ("a", 1, Unscored("gone")), ("b", 0, 1.0), ("b", 1, 1.0))
+    found = scored_cases(resolve_metric("token_f1"), lost)
     assert found[0].score == Unscored("1 of 2 repeats are unscored: gone")
     assert aggregate(resolve_metric("token_f1"), found).pessimistic == 0.5
+
+
+def test_a_case_that_lacks_a_repeat_which_others_have_is_unscored() -> None:
+    found = scored_cases(resolve_metric("token_f1"), rows(("a", 0, 1.0), ("b", 0, 1.0), ("b", 1, 1.0)))
+    assert [each.score for each in found] == [Unscored("1 of 2 repeats are missing"), 1.0]
 
 
 def test_slices_are_aggregated_on_their_own() -> None:

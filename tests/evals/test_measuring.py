@@ -139,6 +139,24 @@ def test_repeats_are_asked_each_time_with_another_seed(bench: Bench) -> None:
     assert run.aggregates["complete"] is False
 
 
+def test_repeats_are_never_served_from_the_cache_and_leave_nothing_in_it(bench: Bench) -> None:
+    for runs in (1, 2):
+        run = bench.run(repeats=2, limit=2)
+        assert len(bench.asked) == 4 * runs
+        assert not any(row.cached for row in run.rows)
+        assert run.metadata["calls"] == {"made": 4, "served": 0}
+    assert bench.run(limit=2).metadata["calls"] == {"made": 2, "served": 0}
+
+
+def test_pass_k_is_in_a_run_over_repeats_and_unscored_without_them(bench: Bench, write_suite: WriteSuite) -> None:
+    yaml = SUITE.replace("token_f1,", '"pass^2:answered_rate",') + "repeats: 2\n"
+    write_suite(yaml=yaml, cases=cases(20))
+    found = bench.run(limit=3).aggregates["metrics"]
+    assert (found["pass^2:answered_rate"]["n"], found["pass^2:answered_rate"]["value"]) == (3, 1.0)
+    alone = bench.run(limit=3, repeats=1).aggregates["metrics"]["pass^2:answered_rate"]
+    assert (alone["value"], alone["unscored"], alone["pessimistic"]) == (None, 3, 0.0)
+
+
 def test_quoting_makes_no_model_call_and_needs_no_cache(bench: Bench) -> None:
     replace_release(LoggedAsker(bench.log, 0.001), mode="extractive")
     run = bench.run(budget=1)
