@@ -12,6 +12,7 @@ from evals.calibrate_commands import calibrate
 from evals.compare_commands import compare_command, plan_command
 from evals.evidence_commands import app as evidence_app
 from evals.gate_commands import gate
+from evals.report_commands import report_command
 from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
@@ -23,6 +24,7 @@ app.command("calibrate")(calibrate)
 app.command("compare")(compare_command)
 app.command("gate")(gate)
 app.command("plan")(plan_command)
+app.command("report")(report_command)
 app.add_typer(evidence_app, name="evidence")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -157,7 +159,9 @@ def score_command(
 
 def _show(run: EvalRun, folder: Path | None, *, as_json: bool) -> None:
     """Print a run and write its reports. Exits with 1 when it scored nothing."""
-    from evals.reports.report import build_table, summary_lines, write_reports
+    from evals.reports.report import write_reports
+    from evals.reports.reported_run import reported_run
+    from evals.reports.run_table import build_table, summary_lines
 
     paths = write_reports(run, folder) if folder else None
     if as_json:
@@ -166,8 +170,8 @@ def _show(run: EvalRun, folder: Path | None, *, as_json: bool) -> None:
         from rich.console import Console
 
         console = Console()
-        console.print(build_table(run))
-        for line in summary_lines(run):
+        console.print(build_table(reported_run(run)))
+        for line in summary_lines(reported_run(run)):
             console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
     if paths:
         typer.echo(f"Reports: {paths[0]} and {paths[1]}", err=True)

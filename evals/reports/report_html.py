@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from evals.reports.report import Report
+from evals.reports.reported_run import ReportedRun
 from evals.runs.row import Row
-from evals.runs.run import EvalRun
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5b6570; --line: #d6dade; --paper: #ffffff; --bar: #3b6fb6;
@@ -37,9 +38,10 @@ svg .whisker { stroke: var(--whisker); stroke-width: 2; }
 _WIDTH = 220
 
 
-def render_html(run: EvalRun) -> str:
+def render_html(report: Report) -> str:
     """The report as one self-contained page."""
-    title = f"{run.suite.name}, {run.mode}: eval run {run.id}"
+    run = report.run
+    title = f"{run.suite}, {run.mode}: eval run {run.id}"
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -63,16 +65,15 @@ def render_html(run: EvalRun) -> str:
 """
 
 
-def _facts(run: EvalRun) -> str:
-    definition = run.suite.definition
+def _facts(run: ReportedRun) -> str:
     score = run.aggregates["answer_score"]
     facts = {
-        "Suite": f"{definition.name}, version {definition.version}, hash {run.suite.hash[:12]}",
+        "Suite": f"{run.suite}, version {run.suite_version}, hash {run.suite_hash[:12]}",
         "Cases": f"{len(run.rows)} (split {run.split}{'' if run.limit is None else f', first {run.limit}'})",
         "Failed": str(run.aggregates["failed"]),
         "Snapshot": ", ".join(run.snapshots) or "none answered",
         "Started": f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"{(run.finished_at - run.started_at).total_seconds():.1f} s",
+        f"{(run.finished_at - run.started_at).total_seconds() if run.finished_at else 0:.1f} s",
         "Answer score": "none: not the whole suite" if score is None else f"{score:.3f}",
         **{str(key): _shown(value) for key, value in run.metadata.items()},
     }
@@ -87,7 +88,7 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _metrics(run: EvalRun) -> str:
+def _metrics(run: ReportedRun) -> str:
     splits = run.aggregates["by_split"]
     heads = "".join(f'<th class="number">{escape(split)}</th>' for split in splits)
     rows = []
@@ -124,7 +125,7 @@ def _bar(each: Mapping[str, Any]) -> str:
     )
 
 
-def _abstention(run: EvalRun) -> str:
+def _abstention(run: ReportedRun) -> str:
     rows = []
     for split, table in {"all": run.aggregates["abstention"], **run.aggregates["abstention_by_split"]}.items():
         cells = "".join(f'<td class="number">{count}</td>' for count in table.values())
@@ -138,7 +139,7 @@ def _abstention(run: EvalRun) -> str:
     )
 
 
-def _cases(run: EvalRun) -> str:
+def _cases(run: ReportedRun) -> str:
     heads = "".join(
         f"<th>{head}</th>" for head in ("case", "question", "reference", "answer", "cited", "first pages", "")
     )

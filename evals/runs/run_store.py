@@ -76,10 +76,15 @@ def resume_plan(db: Database, run_id: str, suite: Suite) -> RunPlan:
             f"The suite {suite.name!r} has changed since the run {run_id} began: its rows and new ones do not match.",
             hint="Begin a new run; answers that did not change come from the cache.",
         )
+    return plan_of(kept)
+
+
+def plan_of(kept: EvalPlanRecord) -> RunPlan:
+    """Raises Corrupt for a plan of another version."""
     try:
         return RunPlan(kept.id, kept.suite, kept.suite_hash, kept.release, started_at=kept.started_at, **kept.plan)
     except TypeError:
-        raise Corrupt(f"The plan of the run {run_id} is of another version.", hint="Begin a new run.") from None
+        raise Corrupt(f"The plan of the run {kept.id} is of another version.", hint="Begin a new run.") from None
 
 
 class RowKeeper:

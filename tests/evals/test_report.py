@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evals.reports.report import build_table, summary_lines, to_json, write_reports
+from evals.reports.report import Report, to_json, write_reports
 from evals.reports.report_html import render_html
+from evals.reports.reported_run import reported_run
+from evals.reports.run_table import build_table, summary_lines
 from evals.runs.run import EvalRun, run_suite
 from evals.suite import Suite
 from lockgate.errors import Unavailable
@@ -49,7 +51,7 @@ async def hostile_run(suite: Suite) -> EvalRun:
 
 def test_the_table_shows_intervals_counts_and_unscored(run: EvalRun) -> None:
     console = Console(width=160, record=True)
-    console.print(build_table(run))
+    console.print(build_table(reported_run(run)))
     text = console.export_text()
     assert "token_f1" in text
     assert " to " in text
@@ -58,14 +60,14 @@ def test_the_table_shows_intervals_counts_and_unscored(run: EvalRun) -> None:
 
 
 def test_the_summary_names_failed_cases(run: EvalRun) -> None:
-    text = "\n".join(summary_lines(run))
+    text = "\n".join(summary_lines(reported_run(run)))
     assert "1 of 4 cases failed and are unscored" in text
     assert "port: RuntimeError: boom" in text
     assert "No answer: 1." in text
 
 
 def test_the_json_report_holds_every_case_with_its_reason(run: EvalRun) -> None:
-    data = json.loads(to_json(run))
+    data = json.loads(to_json(Report(reported_run(run))))
     assert len(data["cases"]) == 4
     assert data["cases"][0]["unscored"]["token_f1"] == "RuntimeError: boom"
     assert data["aggregates"]["metrics"]["token_f1"]["unscored"] == 1
@@ -87,7 +89,7 @@ def test_an_unwritable_folder_is_a_clear_error(run: EvalRun, tmp_path: Path, mon
 
 
 def test_hostile_text_stays_text_in_the_html_report(hostile_run: EvalRun) -> None:
-    html = render_html(hostile_run)
+    html = render_html(Report(reported_run(hostile_run)))
     tags = Tags(html).found
     assert not {tag for tag, _ in tags} & {"script", "img", "a", "iframe", "link", "object"}
     assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
@@ -95,7 +97,7 @@ def test_hostile_text_stays_text_in_the_html_report(hostile_run: EvalRun) -> Non
 
 
 def test_the_html_report_loads_nothing(run: EvalRun) -> None:
-    html = render_html(run)
+    html = render_html(Report(reported_run(run)))
     assert "http" not in html.replace("http-equiv", "")
     assert "default-src 'none'" in html
     assert "prefers-color-scheme: dark" in html
@@ -105,11 +107,11 @@ def test_the_html_report_loads_nothing(run: EvalRun) -> None:
 def test_a_metric_without_scores_says_so_in_the_html_report(run: EvalRun, suite: Suite) -> None:
     empty = {**run.aggregates["metrics"]["token_f1"], "value": None, "low": None, "high": None, "n": 0}
     run.aggregates["metrics"]["token_f1"] = empty
-    assert "nothing was scored" in render_html(run)
+    assert "nothing was scored" in render_html(Report(reported_run(run)))
 
 
 def test_facts_of_a_run_are_written_in_words(run: EvalRun) -> None:
     facts = {"environment": {"python": "3.11", "system": "linux"}, "calls": {}}
-    html = render_html(replace(run, metadata=facts))
+    html = render_html(Report(reported_run(replace(run, metadata=facts))))
     assert "python 3.11, system linux" in html
     assert "<dt>calls</dt><dd>none</dd>" in html

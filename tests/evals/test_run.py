@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from evals.reports.report import to_json
+from evals.reports.report import Report, to_json
+from evals.reports.reported_run import reported_run
 from evals.runs.asking import page_ranking
 from evals.runs.run import EvalRun, mode_score, run_suite
 from evals.suite import Suite
@@ -154,7 +155,7 @@ async def test_when_everything_fails_nothing_is_scored(suite: Suite) -> None:
     assert not run.scored_anything
     assert metric(run, "token_f1")["value"] is None
     assert mode_score(run.aggregates) is None
-    json.loads(to_json(run))
+    json.loads(to_json(Report(reported_run(run))))
 
 
 async def test_an_empty_choice_is_refused(suite: Suite) -> None:
