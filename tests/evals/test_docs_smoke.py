@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,17 @@ def page_text(page: str) -> str:
     return (PROJECT / "docs" / page).read_text()
 
 
+def labelled_pages() -> set[str]:
+    return {page.name for page in (PROJECT / "docs").glob("*.md")} - {"cli.md", "log.md"}
+
+
 def name(case: Case) -> str:
     return case.id
 
 
 def test_has_enough_cases_in_two_like_halves() -> None:
-    assert len(SUITE.cases) >= 50
-    assert len(UNANSWERABLE) >= 14
+    assert len(SUITE.cases) >= 245
+    assert len(UNANSWERABLE) >= len(SUITE.cases) / 4
     for kind in (ANSWERABLE, UNANSWERABLE):
         dev = sum(case.split == "dev" for case in kind)
         assert abs(dev - (len(kind) - dev)) <= 2
@@ -35,6 +40,19 @@ def test_has_enough_cases_in_two_like_halves() -> None:
         tags = [tag for case in SUITE.select(split) for tag in case.tags]
         for tag in ("paraphrase", "follow-up", "near", "off-topic", "number"):
             assert tags.count(tag) >= 2
+
+
+def test_asks_no_question_twice() -> None:
+    # The same words after another history are another question.
+    asked = [(*(turn.content for turn in case.history), *answer_tokens(case.question)) for case in SUITE.cases]
+    assert len(set(asked)) == len(asked)
+
+
+def test_asks_about_most_pages_and_about_none_much_more_than_about_others() -> None:
+    answers = Counter(page for case in ANSWERABLE for page in case.pages)
+    assert set(answers) <= labelled_pages()
+    assert len(answers) >= 0.75 * len(labelled_pages())
+    assert max(answers.values()) <= 0.05 * len(ANSWERABLE)
 
 
 @pytest.mark.parametrize("case", ANSWERABLE, ids=name)
