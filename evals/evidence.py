@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from evals.runs.row import Row, rows_from_json
+from evals.trusted_keys import FILE, Trust, load_trust
 from lockgate.content import ContentModel
 from lockgate.errors import Corrupt, LockgateError
 from lockgate.release import canonical_json
-from lockgate.signing import Signature, fingerprint, own_key_fingerprint, sign, verify
+from lockgate.signing import Signature, fingerprint, sign, verify
 from lockgate.store.evidence import EvidenceRecord, list_evidence, write_evidence
 from lockgate.store.objects import ObjectStore
 
@@ -76,18 +77,32 @@ class _Envelope(ContentModel):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A body whose signature holds. ``own``: it was signed with this installation's key."""
+    """A body whose signature holds. ``own``: it was signed with this installation's key; ``trusted_as`` is the name of
+    the trusted key that signed it instead."""
 
     id: str
     body: EvidenceBody
     fingerprint: str
     own: bool
+    trusted_as: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        return self.own or bool(self.trusted_as)
+
+    @property
+    def whose(self) -> str:
+        """Whose key signed it, in words."""
+        if self.own:
+            return "this installation's own"
+        return f"trusted as {self.trusted_as}" if self.trusted_as else "not trusted here"
 
     def as_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "key": self.fingerprint,
             "own_key": self.own,
+            "trusted_as": self.trusted_as or None,
             "body": self.body.model_dump(mode="json"),
         }
 
@@ -159,14 +174,17 @@ def body_of(run: EvalRunRecord) -> EvidenceBody:
     return body
 
 
-def read_evidence(objects: ObjectStore, evidence_id: str, own_key: str | None = None) -> Evidence:
+def read_evidence(objects: ObjectStore, evidence_id: str, trust: Trust | None = None) -> Evidence:
     """The evidence with its signature checked; only the public key in it is needed.
 
-    ``own_key`` is the fingerprint of this installation's key. Raises NotFound, and Corrupt for anything that was
-    touched.
+    ``trust`` says whose it is; without it, it is nobody's. Raises NotFound, and Corrupt for anything that was touched.
     """
+    return parse_evidence(objects.get(evidence_id), evidence_id, trust)
+
+
+def parse_evidence(data: bytes, evidence_id: str, trust: Trust | None = None) -> Evidence:
+    """What ``read_evidence`` does, for bytes that are not in the object folder yet; their hash is ``evidence_id``."""
     short = evidence_id[:12]
-    data = objects.get(evidence_id)
     try:
         envelope = _Envelope.model_validate(json.loads(data))
         body = EvidenceBody.model_validate(envelope.body)
@@ -178,13 +196,18 @@ def read_evidence(objects: ObjectStore, evidence_id: str, own_key: str | None = 
         raise Corrupt(f"Evidence {short} is not in canonical form.", hint=_AGAIN)
     if not verify(Signature(envelope.key, envelope.signature), signed):
         raise Corrupt(f"Evidence {short}: the signature does not hold, so somebody touched it.", hint=_AGAIN)
-    mark = fingerprint(envelope.key)
-    return Evidence(evidence_id, body, mark, own=own_key is not None and own_key == mark)
+    own = trust is not None and trust.own == envelope.key
+    name = "" if trust is None or own else trust.names.get(envelope.key, "")
+    return Evidence(evidence_id, body, fingerprint(envelope.key), own, name)
 
 
 def evidence_rows(objects: ObjectStore, evidence: Evidence) -> tuple[Row, ...]:
     """The rows that the evidence sums up. Raises NotFound, and Corrupt when they are not those of its release."""
-    data = objects.get(evidence.body.rows)
+    return parse_rows(objects.get(evidence.body.rows), evidence)
+
+
+def parse_rows(data: bytes, evidence: Evidence) -> tuple[Row, ...]:
+    """What ``evidence_rows`` does, for bytes that are not in the object folder yet."""
     try:
         bodies = json.loads(data)
     except (ValueError, RecursionError):
@@ -198,31 +221,36 @@ def evidence_rows(objects: ObjectStore, evidence: Evidence) -> tuple[Row, ...]:
 
 
 def find_evidence(settings: Settings, db: Database, release: str, suite: str, suite_hash: str) -> Found:
-    """The newest evidence that counts for exactly this release and suite, or why there is none.
+    """The evidence that counts for exactly this release and suite, of several the one that was measured last; or why
+    there is none.
 
-    Evidence that was touched, that another installation signed, that is of another version of the suite or of a part
-    of it does not count; an older one that does is taken then.
+    Evidence that was touched, that is signed with a key which is not trusted, that is of another version of the suite
+    or of a part of it does not count. Raises UserError when the list of trusted keys cannot be read.
     """
     why: list[str] = []
-    own_key = own_key_fingerprint(settings.state_dir)
+    counts: list[Evidence] = []
+    trust = load_trust(settings)
     for record in list_evidence(db, release=release, suite=suite, limit=LOOKED_AT):
         try:
-            evidence = read_evidence(objects_of(settings), record.id, own_key)
+            evidence = read_evidence(objects_of(settings), record.id, trust)
         except LockgateError as error:
             why.append(error.message)
             continue
         problem = does_not_count(evidence, release, suite, suite_hash)
-        if not problem:
-            return Found(evidence, tuple(why))
-        why.append(f"Evidence {evidence.id[:12]} (run {evidence.body.run}) {problem}.")
-    return Found(None, tuple(why))
+        if problem:
+            why.append(f"Evidence {evidence.id[:12]} (run {evidence.body.run}) {problem}.")
+        else:
+            counts.append(evidence)
+    # Imported evidence is written later than it was measured. Of two from one instant, the one written last.
+    newest = max(counts, key=lambda each: each.body.finished_at, default=None)
+    return Found(newest, tuple(why))
 
 
 def does_not_count(evidence: Evidence, release: str, suite: str, suite_hash: str) -> str:
     """Why the evidence does not count, as the rest of a sentence; "" when it does."""
     body = evidence.body
-    if not evidence.own:
-        return f"is signed with the key {evidence.fingerprint} of another installation"
+    if not evidence.trusted:
+        return f"is signed with the key {evidence.fingerprint} of another installation, which {FILE} does not name"
     if body.release != release:
         return f"is about another release, {body.release[:12]}"
     if body.suite != suite:

@@ -1,16 +1,17 @@
-"""``lockgate evals evidence``: what is on record, what it says, and whether it is whole."""
+"""``lockgate evals evidence``: what is on record, what it says, whether it is whole, and how it gets elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lockgate.settings import settings_of
-from lockgate.terminal import json_text, plain
+from lockgate.terminal import json_text, plain, progress_bars
 
-app = typer.Typer(no_args_is_help=True, help="Signed results of suites: list, show, verify.")
+app = typer.Typer(no_args_is_help=True, help="Signed results of suites: list, show, verify, take elsewhere.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EvidenceArgument = Annotated[str, typer.Argument(metavar="EVIDENCE", help="Its id or at least 6 first characters.")]
@@ -51,19 +52,18 @@ def list_command(
 def show_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOption = False) -> None:
     """Print what a piece of evidence says. Exits with 1 when it was touched."""
     from evals.evidence import objects_of, read_evidence
-    from lockgate.signing import own_key_fingerprint
+    from evals.trusted_keys import load_trust
     from lockgate.store.database import open_database
     from lockgate.store.evidence import evidence_named
 
     settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
         record = evidence_named(db, evidence)
-    found = read_evidence(objects_of(settings), record.id, own_key_fingerprint(settings.state_dir))
+    found = read_evidence(objects_of(settings), record.id, load_trust(settings))
     if as_json:
         typer.echo(json_text(found.as_json()))
         return
     body = found.body
-    whose = "this installation's own" if found.own else "another installation's"
     lines = [
         f"evidence  {found.id}",
         f"release   {body.release[:12]} of chain {body.chain}, mode {body.mode}",
@@ -71,7 +71,7 @@ def show_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOp
         f"run       {body.run}, {body.started_at:%Y-%m-%d %H:%M:%S} to {body.finished_at:%H:%M:%S} UTC",
         f"cases     {body.cases}, {body.failed} failed{'' if body.complete else ', a part of the suite only'}",
         f"judge     {body.judge['model'] if body.judge else 'none'}",
-        f"key       {found.fingerprint}, {whose}; the signature holds",
+        f"key       {found.fingerprint}, {found.whose}; the signature holds",
         "",
         *(_metric_line(name, each) for name, each in body.aggregates.items()),
     ]
@@ -82,8 +82,8 @@ def show_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOp
 def verify_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOption = False) -> None:
     """Check signature and rows. Exits with 1 when something does not hold."""
     from evals.evidence import evidence_rows, objects_of, read_evidence
+    from evals.trusted_keys import load_trust
     from lockgate.errors import LockgateError
-    from lockgate.signing import own_key_fingerprint
     from lockgate.store.database import open_database
     from lockgate.store.evidence import evidence_named
 
@@ -92,7 +92,7 @@ def verify_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: Json
         record = evidence_named(db, evidence)
     problem, key = "", ""
     try:
-        found = read_evidence(objects_of(settings), record.id, own_key_fingerprint(settings.state_dir))
+        found = read_evidence(objects_of(settings), record.id, load_trust(settings))
         key = found.fingerprint
         evidence_rows(objects_of(settings), found)
     except LockgateError as error:
@@ -103,6 +103,83 @@ def verify_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: Json
         typer.echo(plain(f"{record.id[:12]}  {problem or f'ok: signed with key {key}, and its rows are whole'}"))
     if problem:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export_command(
+    ctx: typer.Context,
+    evidence: Annotated[
+        list[str], typer.Argument(metavar="EVIDENCE...", help="Ids or at least 6 first characters of each.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to write; one that is there is replaced.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Write evidence with its rows to one signed file, for another installation that trusts this one's key."""
+    from evals.evidence_archive import export_evidence
+    from lockgate.store.database import open_database
+    from lockgate.store.evidence import evidence_named
+
+    settings = settings_of(ctx.obj)
+    with open_database(settings.database) as db, progress_bars() as progress:
+        ids = [evidence_named(db, name).id for name in evidence]
+        report = export_evidence(settings, ids, out.expanduser(), progress)
+    if as_json:
+        typer.echo(json_text(asdict(report)))
+        return
+    count = len(report.evidence)
+    typer.echo(
+        plain(f"{report.path}: {count} piece{'s' if count > 1 else ''} of evidence, {report.bytes / 1e6:.1f} MB.")
+    )
+    typer.echo(f"SHA-256 {report.sha256}")
+    typer.echo(f"Written by the holder of key {report.fingerprint}")
+
+
+@app.command("import")
+def import_command(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `lockgate evals evidence export` wrote.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take in evidence from a file, checked to the last byte before anything of it is kept.
+
+    It counts only while the key that signed it is trusted here, and only for its release and suite.
+    """
+    from evals.evidence_archive import import_evidence
+    from lockgate.store.database import open_database
+
+    settings = settings_of(ctx.obj)
+    with open_database(settings.database) as db, progress_bars() as progress:
+        taken = import_evidence(settings, db, file.expanduser(), progress)
+    if as_json:
+        typer.echo(json_text([asdict(each) for each in taken]))
+        return
+    for each in taken:
+        typer.echo(each.evidence)
+        state = "is here now" if each.new else "was here already"
+        about = f"{each.suite} v{each.suite_version} on release {each.release[:12]}, signed with key {each.key}"
+        typer.echo(plain(f"Evidence {each.evidence[:12]} {state}: {about}, {each.whose}."), err=True)
+    if any(not each.trusted for each in taken):
+        from evals.trusted_keys import FILE
+
+        typer.echo(f"What is not trusted never counts. If you know whose key it is, add it to {FILE}.", err=True)
+
+
+@app.command("key")
+def key_command(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Print this installation's public key, for the list of trusted keys of another one; made on first use."""
+    from evals.trusted_keys import FILE
+    from lockgate.signing import sign
+
+    settings = settings_of(ctx.obj)
+    signature = sign(settings.state_dir, b"")
+    if as_json:
+        typer.echo(json_text({"key": signature.key, "fingerprint": signature.fingerprint}))
+        return
+    typer.echo(signature.key)
+    typer.echo(f"Fingerprint {signature.fingerprint}. To trust it elsewhere, add to {FILE} there:", err=True)
+    typer.echo(f"keys:\n  - name: a name for this installation\n    key: {signature.key}", err=True)
 
 
 def _metric_line(name: str, each: dict[str, Any]) -> str:

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     judge_model: str = Field(default="", max_length=200, description="The judge, as its server calls it.")
     judge_concurrency: int = Field(default=8, ge=1, le=256, description="Judge calls under way at once.")
 
+    trusted_keys: str = Field(
+        default="", description="Public keys, with commas between, whose evidence counts beside this installation's."
+    )
+
     @field_validator("host")
     @classmethod
     def _loopback_only(cls, value: str) -> str:

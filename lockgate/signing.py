@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE = "signing.pem"
+PUBLIC_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,28 @@ def verify(signature: Signature, payload: bytes) -> bool:
     return True
 
 
-def own_key_fingerprint(state_dir: Path) -> str | None:
-    """That of this installation's key; None before anything was signed."""
+def own_key(state_dir: Path) -> str | None:
+    """This installation's public key; None before anything was signed."""
     if not (state_dir / "keys" / KEY_FILE).exists():
         return None
-    return sign(state_dir, b"").fingerprint
+    return sign(state_dir, b"").key
+
+
+def own_key_fingerprint(state_dir: Path) -> str | None:
+    """That of this installation's key; None before anything was signed."""
+    key = own_key(state_dir)
+    return None if key is None else fingerprint(key)
+
+
+def check_public_key(text: str) -> str:
+    """``text``, if it can be the ``key`` of a signature. Raises ValueError with the rest of a sentence about it."""
+    try:
+        size = len(_bytes(text))
+    except ValueError:
+        size = 0
+    if size != PUBLIC_KEY_BYTES:
+        raise ValueError("is not an Ed25519 public key: 44 characters of base64")
+    return text
 
 
 def _own_key(path: Path) -> Ed25519PrivateKey:
