@@ -12,7 +12,6 @@ from evals.metrics.repeats import score_of_repeats
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.runs.row import Row
 from evals.statistics.pairs import MetricShape, Value
-from evals.statistics.wilson import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +166,6 @@ def _interval(metric: Metric, cases: Sequence[ScoredCase]) -> tuple[float | None
         first, second = ([value for answerable, value in scored if answerable is half] for half in (True, False))
         found = balanced_interval(first, second, shape)
         return found.low, found.high, found.method
-    alone = len({value.cluster for value in values}) == len(values)
-    # The mean of several repeats is no yes or no any more.
-    if metric.binary and alone and all(value.score in (0.0, 1.0) for value in values):
-        share = wilson(sum(value.score == 1.0 for value in values), len(values))
-        return share.low, share.high, share.method
     found = mean_interval(values, shape)
     return found.low, found.high, found.method
 

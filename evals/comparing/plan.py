@@ -36,12 +36,14 @@ Kind = Literal["drop", "floor"]
 
 @dataclass(frozen=True, slots=True)
 class GateBound:
-    """One bound of a gate: ``limit`` is the margin or the floor; ``part`` is the slice and its value, or None."""
+    """One bound of a gate: ``limit`` is the margin or the floor; ``part`` is the slice and its value, or None. With
+    fewer than ``min_n`` scored cases the gate lets nothing pass."""
 
     metric: str
     kind: Kind
     limit: float
     part: tuple[str, str] | None = None
+    min_n: int = 0
 
     @property
     def label(self) -> str:
@@ -81,14 +83,14 @@ class GatePlan:
 
 def bounds_of(rule: SuiteRule) -> list[GateBound]:
     """Every floor, drop and floor of a slice that the gate's rule states."""
-    bounds = [GateBound(name, "floor", value) for name, value in rule.floors.items()]
+    bounds = [GateBound(name, "floor", value, min_n=rule.min_n) for name, value in rule.floors.items()]
     bounds += [
         GateBound(name, "floor", floor, (part, value))
         for part, values in rule.slices.items()
         for value, floors in values.items()
         for name, floor in floors.items()
     ]
-    return bounds + [GateBound(name, "drop", value) for name, value in rule.max_drop.items()]
+    return bounds + [GateBound(name, "drop", value, min_n=rule.min_n) for name, value in rule.max_drop.items()]
 
 
 def plan_gate(
@@ -178,6 +180,7 @@ def _assume_drop(
         width=shape.width,
         loss=shape.width,
         reached=shape.reached,
+        min_n=bound.min_n,
     )
     source = f"assumed: {100 * CHANGED:g} % of the cases change" if metric.binary else "assumed"
     share = pilot.share if pilot else 1.0
@@ -216,6 +219,7 @@ def _assume_floor(bound: GateBound, metric: Metric, pilot: _Pilot | None) -> Ass
         loss=shape.width,
         expected=from_worst,
         reached=shape.reached,
+        min_n=bound.min_n,
     )
     return Assumed(bound, pilot.share, replace(_with_spread(rule, values, 1.0), share=pilot.share), source)
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals.statistics.clusters import ClusterSums, Floats, cluster_sums, mean_and_error
 from evals.statistics.pairs import MetricShape, Pair, Value
+from evals.statistics.share import share_limits
 from evals.statistics.student import student_quantile
 
 
@@ -62,7 +64,9 @@ def mean_interval(values: Sequence[Value], shape: MetricShape, *, confidence: fl
         return Mean(value, *shape.scale, len(scored), clusters, missing, "one cluster")
     limits = score_limits if shape.reached else t_limits
     bottom, top = (float(each) for each in limits(sums.low, sums.sizes, confidence))
-    name = "Wilson, effective n" if shape.reached else "t, clustered"
+    name = "t, clustered"
+    if shape.reached:
+        name = "mid-P" if bool(are_yes_or_no(sums.low, sums.sizes)) else "Wilson, effective n"
     return Mean(value, low + bottom * shape.width, low + top * shape.width, len(scored), clusters, missing, name)
 
 
@@ -136,6 +140,9 @@ def adjusted_limits(sums: Floats, sizes: Floats, confidence: float, width: float
 def score_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Floats]:
     """Limits of the mean of scores in [0, 1]: Wilson's interval with the effective number of cases.
 
+    For lone cases that are right or wrong it is the exact one: their spread follows from their mean, and nothing has to
+    be estimated.
+
     A mean of scores in [0, 1] varies no more than a share does, so n is divided by how much the scores and their
     clusters vary in comparison to a share. Sources: Korn and Graubard, "Confidence intervals for proportions with
     small expected number of positive counts estimated from survey data", Survey Methodology 24, 1998; Dean and Pagano,
@@ -153,9 +160,21 @@ def score_limits(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats
     square = _reach(sizes, confidence) ** 2 / n
     centre = (mean + square / 2) / (1 + square)
     half = np.sqrt(square * share + square**2 / 4) / (1 + square)
-    return np.where(mean > 0, np.maximum(0.0, centre - half), 0.0), np.where(
-        mean < 1, np.minimum(1.0, centre + half), 1.0
-    )
+    low = np.where(mean > 0, np.maximum(0.0, centre - half), 0.0)
+    high = np.where(mean < 1, np.minimum(1.0, centre + half), 1.0)
+    plain = are_yes_or_no(sums, sizes)
+    if not plain.any():
+        return low, high
+    right, cases = np.rint(sums.sum(axis=-1)).astype(int), len(sizes)
+    exact = [share_limits(int(each), cases, confidence) for each in np.where(plain, right, 0).flat]
+    bottom, top = (np.asarray(limits).reshape(mean.shape) for limits in zip(*exact, strict=True))
+    return np.where(plain, bottom, low), np.where(plain, top, high)
+
+
+def are_yes_or_no(sums: Floats, sizes: Floats) -> NDArray[np.bool_]:
+    """Whether the cases of each sample stand alone and score 0 or 1."""
+    alone = bool(np.all(sizes == 1))
+    return np.asarray(alone & np.all((sums == 0) | (sums == 1), axis=-1))
 
 
 def _reach(sizes: Floats, confidence: float) -> float:

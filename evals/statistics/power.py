@@ -18,6 +18,8 @@ from evals.statistics.student import student_quantile
 
 POWER = 0.8
 MOST = 200_000
+LEAST = 40
+"""No smaller n is stated: below it a few cases that change are far from a normal mean."""
 
 _NORMAL = NormalDist()
 _SAFETY = 1.03
@@ -32,7 +34,8 @@ class PlannedRule:
     releases that are equally good. ``kind`` floor: ``expected`` is the mean of a good release, ``margin`` how far the
     floor is below it, ``sd`` that of the scores. ``width`` is that of the scale, ``loss`` what a case loses when it
     breaks. ``design_effect`` is how much the clusters inflate the variance, ``cluster_size`` how many cases the usual
-    cluster holds. ``share`` of the suite's cases have a value under the rule; every n counts the suite's cases.
+    cluster holds. ``share`` of the suite's cases have a value under the rule; every n counts the suite's cases. With
+    fewer than ``min_n`` values nothing passes.
     """
 
     metric: str
@@ -46,6 +49,7 @@ class PlannedRule:
     cluster_size: float = 1.0
     reached: bool = True
     share: float = 1.0
+    min_n: int = 0
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.sd < 0 or self.design_effect < 1 or self.cluster_size < 1:
@@ -59,6 +63,8 @@ class PlannedRule:
 
     def passes(self, n: float, alpha: float = ALPHA) -> float:
         """The chance of PASS for a release that is as good as expected."""
+        if math.floor(n * self.share + 1e-9) < self.min_n:
+            return 0.0
         return self._clears(n, alpha, self.margin, self.sd, self._imagined(down=True))
 
     def fails(self, n: float, alpha: float = ALPHA) -> float:
@@ -134,8 +140,8 @@ def power_at(rules: Sequence[PlannedRule], n: int, *, alpha: float = ALPHA, corr
 def needed(
     rules: Sequence[PlannedRule], *, power: float = POWER, alpha: float = ALPHA, correlation: float | None = None
 ) -> int | None:
-    """The smallest n at which a good release passes with ``power``, and one that is two margins worse in any one
-    metric fails with it; None when that takes over 200,000. Raises ValueError without rules."""
+    """The smallest n from 40 on at which a good release passes with ``power``, and one that is two margins worse in any
+    one metric fails with it; None when that takes over 200,000. Raises ValueError without rules."""
     if not rules:
         raise ValueError("a gate without rules needs no cases")
 
@@ -145,7 +151,9 @@ def needed(
             rule.fails(n, alpha / len(rules)) >= power for rule in rules
         )
 
-    high = 4
+    if enough(LEAST):
+        return LEAST
+    high = LEAST
     while not enough(high):
         high *= 2
         if high > MOST:

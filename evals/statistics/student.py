@@ -40,11 +40,11 @@ def student_below(value: float, freedom: float) -> float:
         raise ValueError(f"{freedom} degrees of freedom")
     if math.isinf(value):
         return 1.0 if value > 0 else 0.0
-    outside = _incomplete_beta(freedom / (freedom + value * value), freedom / 2, 0.5)
+    outside = incomplete_beta(freedom / (freedom + value * value), freedom / 2, 0.5)
     return 1 - outside / 2 if value > 0 else outside / 2
 
 
-def _incomplete_beta(x: float, a: float, b: float) -> float:
+def incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function, by its continued fraction (DLMF 8.17.22)."""
     if x <= 0:
         return 0.0

@@ -34,8 +34,8 @@ def test_no_cases_at_all_give_no_value() -> None:
     assert (result.value, result.pessimistic, result.n) == (None, None, 0)
 
 
-def test_proportions_get_a_wilson_interval_and_means_one_with_the_effective_n() -> None:
-    assert aggregate(resolve_metric("answered_rate"), scored(1.0, 1.0, 0.0)).method == "wilson"
+def test_proportions_get_the_exact_interval_and_means_one_with_the_effective_n() -> None:
+    assert aggregate(resolve_metric("answered_rate"), scored(1.0, 1.0, 0.0)).method == "mid-P"
     assert aggregate(resolve_metric("token_f1"), scored(0.3, 0.2)).method == "Wilson, effective n"
     assert aggregate(resolve_metric("latency_seconds"), scored(0.3, 0.2)).method == "t, clustered"
 

@@ -45,6 +45,16 @@ def test_reads_every_bound_of_a_rule() -> None:
     ]
 
 
+def test_never_states_fewer_cases_than_the_gate_wants_scored() -> None:
+    keys = {"rule": "suite", "max_drop": {"token_f1": 0.45}}
+    stated = [
+        plan_gate(bounds_of(SuiteRule.model_validate({**keys, "min_n": least})), 60, sds={"token_f1": 0.1})
+        for least in (30, 90)
+    ]
+    assert [each.needed for each in stated] == [40, 90]
+    assert [each.here is not None and each.here.joint > 0.99 for each in stated] == [True, False]
+
+
 def test_without_rows_it_states_what_it_assumes() -> None:
     plan = plan_gate([DROP, FLOOR, GateBound("exact_match", "drop", 0.15)], 40)
     drop, floor, binary = plan.assumed

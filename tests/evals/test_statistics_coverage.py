@@ -12,6 +12,7 @@ import pytest
 
 from evals.statistics.clusters import Floats
 from evals.statistics.difference import adjusted_limits, score_limits, t_limits
+from evals.statistics.share import share_limits
 
 RUNS = 1000
 SEED = 4
@@ -57,6 +58,17 @@ def test_shares(n: int, share: float) -> None:
     random = np.random.default_rng(SEED)
     scores = (random.random((RUNS, n)) < share).astype(float)
     assert covers(score_limits(scores, np.ones(n), 0.95), share)
+
+
+@pytest.mark.parametrize("n", [40, 50, 60, 80, 100, 200, 400, 800])
+def test_shares_exactly(n: int) -> None:
+    """Without luck: over all numbers of right answers that there can be, each with its chance."""
+    right = np.arange(n + 1)
+    low, high = score_limits((np.arange(n) < right[:, None]).astype(float), np.ones(n), 0.95)
+    log_ways = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in right]
+    for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        chances = np.exp(log_ways + right * math.log(share) + (n - right) * math.log(1 - share))
+        assert 0.93 <= chances[(low <= share) & (share <= high)].sum() <= 0.97
 
 
 @pytest.mark.parametrize("n", [40, 100, 200, 400, 800])
@@ -106,3 +118,16 @@ def test_differences_that_come_in_clusters(n: int, size: int) -> None:
     sizes = np.full(n // size, float(size))
     assert covers(t_limits(changed.sum(axis=2), sizes, 0.95), -0.1)
     assert covers(adjusted_limits(changed.sum(axis=2), sizes, 0.95, 1.0), -0.1)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 40), (40, 40), (1, 1), (32, 40), (399, 400)])
+def test_a_share_lies_within_its_limits_and_its_mirror_image_has_mirrored_ones(right: int, n: int) -> None:
+    low, high = share_limits(right, n)
+    assert 0 <= low <= right / n <= high <= 1
+    assert share_limits(n - right, n) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize(("right", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_what_is_no_share_is_refused(right: int, n: int) -> None:
+    with pytest.raises(ValueError, match="is not a proportion"):
+        share_limits(right, n)

@@ -12,7 +12,7 @@ from evals.statistics.simulation import Draw, binary_pairs, clustered, judge_dro
 
 SIZES = (40, 100, 200, 400, 800)
 RUNS = 2000
-NOISE = 0.012  # two and a half standard errors of a share of 5 % in 2,000 runs
+MANY = 10_000  # a standard error of 0.4 points at 80 %: the bounds are held as they stand, without any slack
 
 KINDS: dict[str, Draw] = {
     "binary": binary_pairs(0.15),
@@ -30,8 +30,8 @@ def test_a_drop_at_the_margin_passes_at_most_once_in_twenty(kind: str, margin: f
         rates = {times: judge_drop(KINDS[kind], n, margin, times * margin, runs=RUNS, seed=n) for times in (0, 1, 2)}
         cells = (f"{100 * r.passed:5.1f} /{100 * r.failed:5.1f} /{100 * r.inconclusive:5.1f}" for r in rates.values())
         sys.stdout.write(f"  n = {n:3}: drop of 0, 1, 2 margins   " + "   ".join(cells) + "\n")
-        assert rates[0].failed <= 0.05 + NOISE
-        assert rates[1].passed <= 0.05 + NOISE
+        assert rates[0].failed <= 0.05
+        assert rates[1].passed <= 0.05
         assert rates[2].passed <= 0.05
 
 
@@ -41,24 +41,24 @@ def test_cases_that_share_a_page_do_not_make_it_pass(kind: str, size: int) -> No
     draw = clustered(KINDS[kind], size, 0.6)
     for n in SIZES:
         equal, dropped = (judge_drop(draw, n, 0.1, drop, size=size, runs=RUNS, seed=n) for drop in (0.0, 0.1))
-        assert equal.failed <= 0.05 + NOISE
-        assert dropped.passed <= 0.05 + NOISE
+        assert equal.failed <= 0.05
+        assert dropped.passed <= 0.05
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("margin", [0.05, 0.1, 0.15])
+@pytest.mark.parametrize("margin", [0.05, 0.1, 0.15, 0.2])
 def test_the_n_that_plan_states_decides(kind: str, margin: float) -> None:
     draw = KINDS[kind]
     rule = PlannedRule(kind, "drop", margin, spread(draw))
     n = needed([rule])
     assert n is not None
-    equal, twice = (judge_drop(draw, n, margin, drop, runs=RUNS) for drop in (0.0, 2 * margin))
+    equal, twice = (judge_drop(draw, n, margin, drop, runs=MANY) for drop in (0.0, 2 * margin))
     sys.stdout.write(
         f"\n{kind}, margin {margin:g}, n = {n}: PASS of an equal one {equal.passed:.3f}, FAIL {twice.failed:.3f}" + "\n"
     )
-    assert equal.passed >= 0.79  # 80 % within the noise of the simulation
-    assert equal.failed <= 0.05 + NOISE
-    assert twice.failed >= 0.79
+    assert equal.passed >= 0.8
+    assert equal.failed <= 0.05
+    assert twice.failed >= 0.8
     assert twice.passed <= 0.01
 
 
@@ -75,13 +75,13 @@ def test_a_gate_of_several_metrics_decides_at_the_n_that_plan_states() -> None:
 
     passed, failed = judged({})
     sys.stdout.write(f"\nthree metrics, n = {n}: an equal release passes {passed:.3f} and fails {failed:.3f}" + "\n")
-    assert passed >= 0.79
-    assert failed <= 0.05 + NOISE
+    assert passed >= 0.8
+    assert failed <= 0.05
     for kind in margins:
         passed, failed = judged({kind: 2.0})
         assert passed <= 0.05
-        assert failed >= 0.79
-        assert judged({kind: 1.0})[0] <= 0.05 + NOISE
+        assert failed >= 0.8
+        assert judged({kind: 1.0})[0] <= 0.05
 
 
 def test_more_cases_support_a_smaller_margin() -> None:
@@ -102,6 +102,7 @@ def test_clusters_and_more_rules_need_more_cases() -> None:
     assert one is not None and three is not None and clustered_n is not None
     assert one < three
     assert one < clustered_n
+    assert needed([PlannedRule("token_f1", "drop", 0.3, 0.1)]) == 40
     assert power_at([rule], one).joint >= 0.8 > power_at([rule], one - 3).joint
 
 
@@ -123,3 +124,11 @@ def test_the_joint_chance_without_a_correlation_holds_for_any() -> None:
 
 def spread(draw: Draw) -> float:
     return float(draw(np.random.default_rng(1), (500, 1000), 0.0).std())
+
+
+def test_a_plan_counts_what_the_gate_needs_before_it_judges_at_all() -> None:
+    rule = PlannedRule("token_f1", "drop", 0.3, 0.1, share=0.5, min_n=60)
+    assert needed([rule]) == 120
+    assert power_at([rule], 119).joint == 0.0
+    assert power_at([rule], 120).joint > 0.99
+    assert supported_margin(rule, 119) is None

@@ -65,7 +65,7 @@ def test_one_failure_of_three_fails_the_case_although_the_mean_is_two_thirds() -
     rows = repeated({"a": "111", "b": "110", "c": "000"})
     assert [each.score for each in scored_cases(PASS3, rows)] == [1.0, 0.0, 0.0]
     total = aggregate(PASS3, scored_cases(PASS3, rows))
-    assert (total.metric, total.n, total.method) == ("pass^3:goal_reached", 3, "wilson")
+    assert (total.metric, total.n, total.method) == ("pass^3:goal_reached", 3, "mid-P")
     assert total.value == pytest.approx(1 / 3)
     mean = aggregate(resolve_metric("goal_reached"), scored_cases(resolve_metric("goal_reached"), rows))
     assert mean.value == pytest.approx(5 / 9)
