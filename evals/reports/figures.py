@@ -34,6 +34,10 @@ class Figures:
             return ""
         return f"{self._signed(low)} to {self._signed(high)}{self._unit}"
 
+    def end(self, score: float) -> str:
+        """The end of an axis, in as few digits as it has."""
+        return f"{score * self.factor:,.6g}{self._unit}"
+
     def _signed(self, score: float) -> str:
         # What rounds to nothing is +0, not -0.
         return f"{round(score * self.factor, self.digits) + 0.0:+,.{self.digits}f}"

@@ -1,182 +1,239 @@
-"""A run as one HTML file that loads nothing from anywhere.
+"""A report as one HTML file that loads nothing from anywhere.
 
-Questions, answers and page names are other people's text: every value goes through ``escape``, and the page's own
-content security policy forbids scripts and remote content should one ever slip through.
+Questions, answers and page names are other people's text: every value goes through ``html``, and the page's own content
+security policy allows one style sheet, by its hash, and nothing else. The page has no script; its filters are style
+rules.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
-from html import escape
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from evals.reports.changes import KINDS, count_kinds
+from evals.reports.figures import Figures, figures_of
+from evals.reports.html_cases import all_cases, changed_cases, filter_rules, missing_scores
+from evals.reports.html_plots import metric_plots
 from evals.reports.report import Report
 from evals.reports.reported_run import ReportedRun
-from evals.runs.row import Row
+from evals.reports.texts import html, one_line, shortened
+from evals.statistics.difference import Difference
+from evals.verdict import GateReport
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #5b6570; --line: #d6dade; --paper: #ffffff; --bar: #3b6fb6;
-  --whisker: #16202c; --bad: #b3261e; --good: #1b7a3d; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #a2abb5; --line: #3a4149; --paper: #15181c;
-  --bar: #6ea0e6; --whisker: #f2f4f7; --bad: #ff8a80; --good: #7fd89a; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
-  max-width: 70rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
-dt { color: var(--soft); } dd { margin: 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-.bad { color: var(--bad); } .good { color: var(--good); } .soft { color: var(--soft); }
-td.text { min-width: 9rem; overflow-wrap: anywhere; white-space: pre-line; }
-svg { display: block; } svg .track { fill: var(--line); } svg .bar { fill: var(--bar); }
-svg .whisker { stroke: var(--whisker); stroke-width: 2; }
-"""
-
-_WIDTH = 220
+_COLOURS = {"PASS": "good", "FAIL": "bad", "INCONCLUSIVE": "unsure"}
+_BAD_KINDS = ("lost", "worse")
 
 
 def render_html(report: Report) -> str:
     """The report as one self-contained page."""
-    run = report.run
-    title = f"{run.suite}, {run.mode}: eval run {run.id}"
+    style = _style_sheet() + filter_rules(report)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    title = html(one_line(f"{report.title}: eval run {report.run.id}"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="referrer" content="no-referrer">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
+<title>{title}</title>
+<style>{style}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
-{_facts(run)}
-<h2>Metrics</h2>
-{_metrics(run)}
-<h2>Answering and abstaining</h2>
-{_abstention(run)}
-<h2>Cases</h2>
-{_cases(run)}
+<header>
+<h1>{html(report.run.suite)} <span class="soft">v{html(report.run.suite_version)}, {html(report.run.mode)}</span></h1>
+{_who(report)}
+</header>
+<main>
+{_banners(report)}
+{_counts(report)}
+{"".join(f"<section><h2>{title}</h2>{body}</section>" for title, body in _sections(report).items() if body)}
+</main>
 </body>
 </html>
 """
 
 
-def _facts(run: ReportedRun) -> str:
-    score = run.aggregates["answer_score"]
-    facts = {
-        "Suite": f"{run.suite}, version {run.suite_version}, hash {run.suite_hash[:12]}",
-        "Cases": f"{len(run.rows)} (split {run.split}{'' if run.limit is None else f', first {run.limit}'})",
-        "Failed": str(run.aggregates["failed"]),
-        "Snapshot": ", ".join(run.snapshots) or "none answered",
-        "Started": f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"{(run.finished_at - run.started_at).total_seconds() if run.finished_at else 0:.1f} s",
-        "Answer score": "none: not the whole suite" if score is None else f"{score:.3f}",
-        **{str(key): _shown(value) for key, value in run.metadata.items()},
+@lru_cache(maxsize=1)
+def _style_sheet() -> str:
+    return Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+
+
+def _sections(report: Report) -> Mapping[str, str]:
+    return {
+        "Gate": _gate(report.gate) if report.gate else "",
+        "Metrics": metric_plots(report),
+        "Slices": _slices(report),
+        "Cases that changed": changed_cases(report),
+        "Failed and unscored rows": missing_scores(report.run),
+        "Answering and abstaining": _abstention(report.run),
+        "All cases of this run": all_cases(report.run),
+        "What was measured": _facts(report),
     }
-    items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
+
+
+def _who(report: Report) -> str:
+    run, base = report.run, report.base
+    text = f"Release <code>{html(run.release[:12] or 'unknown')}</code>, run <code>{html(run.id)}</code>"
+    if base is not None:
+        name = f"{html(report.base_name)}, " if report.base_name else ""
+        text += f", against {name}release <code>{html(base.release[:12] or 'unknown')}</code>"
+        text += f", run <code>{html(base.id)}</code>"
+    return f"<p>{text}. {run.started_at:%Y-%m-%d %H:%M} UTC.</p>"
+
+
+def _banners(report: Report) -> str:
+    parts = []
+    if report.verdict is not None:
+        parts.append(_verdict(report))
+    bad = [each.text for each in report.warnings if each.level == "bad"]
+    if bad:
+        lines = "".join(f"<p>{html(shortened(one_line(text), 1_000))}</p>" for text in bad)
+        parts.append(f'<div class="banner is-bad"><strong class="bad">Not to be relied on</strong>{lines}</div>')
+    notes = [each.text for each in report.warnings if each.level == "note"]
+    if report.verdict is None:
+        notes.append("No gate was asked, so this report is no verdict.")
+    if notes:
+        lines = "".join(f"<p>{html(shortened(one_line(text), 1_000))}</p>" for text in notes)
+        parts.append(f'<div class="banner is-note">{lines}</div>')
+    return "".join(parts)
+
+
+def _verdict(report: Report) -> str:
+    verdict = report.verdict or ""
+    # A run that is not whole must not look as if it had passed, whatever a gate found in another one.
+    kind = _COLOURS.get(verdict, "unsure") if report.sound or verdict != "PASS" else "unsure"
+    whose = (
+        f"The gate of {html(report.gate.channel)} on release <code>{html(report.gate.release_id[:12])}</code>."
+        if report.gate
+        else "Against the margins that were given."
+    )
+    return f'<div class="banner is-{kind}"><p><strong class="{kind}">{html(verdict)}</strong> {whose}</p></div>'
+
+
+def _counts(report: Report) -> str:
+    run = report.run
+    tiles = [(str(run.aggregates["cases"]), "cases", "")]
+    if report.comparison is not None:
+        counts = count_kinds(report.changes)
+        tiles += [
+            (str(n), KINDS[kind], "bad" if kind in _BAD_KINDS and n else "")
+            for kind, n in counts.items()
+            if n or kind in ("worse", "better")
+        ]
+    failed, missing = run.aggregates["failed"], run.missing_scores
+    tiles += [
+        (str(failed), "failed rows", "bad" if failed else ""),
+        (str(missing), "missing scores", "bad" if missing else ""),
+    ]
+    items = "".join(f'<li><b class="{kind}">{number}</b>{words}</li>' for number, words, kind in tiles)
+    return f'<ul class="counts">{items}</ul>'
+
+
+def _gate(gate: GateReport) -> str:
+    rows = []
+    for rule in gate.rules:
+        checks = [
+            (each["check"], each["verdict"], each["reason"], each["resolve"]) for each in rule.details.get("checks", ())
+        ]
+        for check, verdict, reason, resolve in checks or [("", rule.verdict, rule.reason, rule.hint)]:
+            hint = f'<br><span class="soft">{html(resolve)}</span>' if resolve else ""
+            kind = _COLOURS.get(str(verdict), "unsure")
+            rows.append(
+                f'<tr><td><span class="tag {kind}">{html(verdict)}</span></td><td>{html(rule.rule)}</td>'
+                f'<td>{html(check)}</td><td class="text">{html(shortened(one_line(reason), 1_000))}{hint}</td></tr>'
+            )
+    return _table(["", "rule", "check", "reason"], rows)
+
+
+def _slices(report: Report) -> str:
+    """A table for each slice: a metric a line, a value of the slice a column."""
+    compared = report.comparison.metrics if report.comparison else ()
+    differences = {(each.metric, part.name, part.value): part.difference for each in compared for part in each.slices}
+    parts = []
+    for name, values in report.run.aggregates.get("by_slice", {}).items():
+        rows = []
+        for metric, whole in report.run.aggregates["metrics"].items():
+            figures = figures_of(metric, (whole["scale"][0], whole["scale"][1]))
+            cells = "".join(
+                _slice_cell(metrics.get(metric), differences.get((metric, name, value)), figures)
+                for value, metrics in values.items()
+            )
+            rows.append(f"<tr><td>{html(metric)}</td>{cells}</tr>")
+        parts.append(f"<h3>{html(name)}</h3>{_table(['metric', *map(html, values)], rows, numbers=True)}")
+    if not parts:
+        return ""
+    small = "the difference to the base with its interval" if compared else "the 95 % interval"
+    return f'<p class="soft">Below each value: {small}. Not corrected for their number.</p>{"".join(parts)}'
+
+
+def _slice_cell(each: Mapping[str, Any] | None, found: Difference | None, figures: Figures) -> str:
+    if each is None or not (each["n"] or each["unscored"]):
+        return "<td></td>"
+    unscored = f', <span class="bad">{each["unscored"]} unscored</span>' if each["unscored"] else ""
+    second = figures.interval(each["low"], each["high"])
+    if found is not None and found.value is not None:
+        second = f"{figures.signed(found.value)}, {figures.signed_interval(found.low, found.high) or 'too few cases'}"
+    return (
+        f'<td class="number">{figures.value(each["value"])} <span class="soft">n {each["n"]}{unscored}<br>'
+        f"{second}</span></td>"
+    )
+
+
+def _abstention(run: ReportedRun) -> str:
+    tables = {"all": run.aggregates["abstention"], **run.aggregates["abstention_by_split"]}
+    rows = []
+    for split, table in tables.items():
+        cells = "".join(f'<td class="number">{count}</td>' for count in table.values())
+        rows.append(f"<tr><td>{html(split)}</td>{cells}</tr>")
+    heads = ["split", *(html(name.replace("_", ", ")) for name in run.aggregates["abstention"])]
+    return _table(heads, rows, numbers=True)
+
+
+def _facts(report: Report) -> str:
+    runs = [("This run", report.run)] + ([("Base", report.base)] if report.base else [])
+    titled = len(runs) > 1
+    return "".join(f"{f'<h3>{title}</h3>' if titled else ''}{_run_facts(run)}" for title, run in runs)
+
+
+def _run_facts(run: ReportedRun) -> str:
+    score = run.aggregates.get("answer_score")
+    seconds = f", {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else ", not finished"
+    part = (
+        f"split {run.split}{'' if run.limit is None else f', first {run.limit}'}, {run.repeats} a case, tier {run.tier}"
+    )
+    judge = run.metadata.get("judge")
+    facts = {
+        "Run": run.id,
+        "Release": run.release or "unknown",
+        "Suite": f"{run.suite}, version {run.suite_version}, hash {run.suite_hash}",
+        "Rows": f"{len(run.rows)} ({part})",
+        "Snapshot": ", ".join(run.snapshots) or "none answered",
+        "Judge": _shown(judge) if judge else "none asked",
+        "Started": f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC{seconds}",
+        "Answer score": "none: not the whole suite" if score is None else f"{score:.3f}",
+        **{str(key): _shown(value) for key, value in run.metadata.items() if key not in ("judge", "release")},
+    }
+    items = "".join(f"<dt>{html(key)}</dt><dd>{html(shortened(value, 2_000))}</dd>" for key, value in facts.items())
     return f"<dl>{items}</dl>"
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     """What a person reads: the entries of a mapping in words, not as Python writes them."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_shown(each)}" for key, each in value.items()) or "none"
     return str(value)
 
 
-def _metrics(run: ReportedRun) -> str:
-    splits = run.aggregates["by_split"]
-    heads = "".join(f'<th class="number">{escape(split)}</th>' for split in splits)
-    rows = []
-    for name, each in run.aggregates["metrics"].items():
-        parts = "".join(f'<td class="number">{_number(part[name]["value"])}</td>' for part in splits.values())
-        unscored = f'<span class="bad">{each["unscored"]}</span>' if each["unscored"] else "0"
-        rows.append(
-            f'<tr><td>{escape(name)}</td><td class="number">{_number(each["value"])}</td><td>{_bar(each)}</td>'
-            f"<td>{_interval(each)}</td>"
-            f'<td class="number">{each["n"]}</td><td class="number">{unscored}</td>{parts}</tr>'
-        )
+def _table(heads: list[str], rows: list[str], *, numbers: bool = False) -> str:
+    """``heads`` and ``rows`` are HTML; with ``numbers``, every column but the first holds figures."""
+    number, figures = (' class="number"', ' class="figures"') if numbers else ("", "")
+    cells = "".join(f"<th{number if place else ''}>{head}</th>" for place, head in enumerate(heads))
     return (
-        '<div class="wide"><table><thead><tr><th>metric</th><th class="number">value</th><th></th>'
-        '<th>95 % interval</th><th class="number">n</th><th class="number">unscored</th>'
-        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="wide"><table{figures}><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
-
-
-def _bar(each: Mapping[str, Any]) -> str:
-    """The value as a bar on its scale, the interval as a line across it."""
-    if each["value"] is None:
-        return '<span class="bad">nothing was scored</span>'
-    low, high = each["scale"]
-
-    def x(value: float) -> float:
-        return round((value - float(low)) / float(high - low) * _WIDTH, 1)
-
-    label = escape(f"{each['metric']} {each['value']:.3f}, {each['low']:.3f} to {each['high']:.3f}", quote=True)
-    return (
-        f'<svg width="{_WIDTH}" height="16" role="img" aria-label="{label}">'
-        f'<rect class="track" x="0" y="5" width="{_WIDTH}" height="6"></rect>'
-        f'<rect class="bar" x="0" y="3" width="{x(each["value"])}" height="10"></rect>'
-        f'<line class="whisker" x1="{x(each["low"])}" x2="{x(each["high"])}" y1="8" y2="8"></line></svg>'
-    )
-
-
-def _abstention(run: ReportedRun) -> str:
-    rows = []
-    for split, table in {"all": run.aggregates["abstention"], **run.aggregates["abstention_by_split"]}.items():
-        cells = "".join(f'<td class="number">{count}</td>' for count in table.values())
-        rows.append(f"<tr><td>{escape(split)}</td>{cells}</tr>")
-    heads = "".join(
-        f'<th class="number">{escape(name.replace("_", ", "))}</th>' for name in run.aggregates["abstention"]
-    )
-    return (
-        f'<div class="wide"><table><thead><tr><th>split</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _cases(run: ReportedRun) -> str:
-    heads = "".join(
-        f"<th>{head}</th>" for head in ("case", "question", "reference", "answer", "cited", "first pages", "")
-    )
-    rows = "".join(_case(row) for row in run.rows)
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _case(row: Row) -> str:
-    if row.answer is None:
-        shown, cited = f'<span class="bad">{escape("; ".join(row.errors))}</span>', ""
-    else:
-        right = row.abstained != row.answerable
-        mark = f'<span class="{"good" if right else "bad"}">{"abstained" if row.abstained else "answered"}</span>\n'
-        shown = mark + escape(row.answer)
-        cited = "\n".join(
-            _page(f"[{each['number']}] {each['path']}", each["path"] in row.pages) for each in row.citations
-        )
-    ranking = "\n".join(_page(page, page in row.pages) for page in (row.ranking or ())[:5])
-    numbers = [f"{escape(name)} {value:.2f}\n" for name, value in row.scores.items()]
-    reasons = [f"{escape(name)}: unscored, {escape(reason)}\n" for name, reason in row.unscored.items()]
-    scores = f"<details><summary>scores</summary>{''.join(numbers + reasons)}</details>"
-    history = "".join(f"{turn['role']}: {turn['content']}\n" for turn in row.history)
-    question = f'<span class="soft">{escape(history)}</span>{escape(row.question)}'
-    reference = escape(row.reference) if row.answerable else '<span class="soft">unanswerable</span>'
-    cells = (question, reference, shown, cited, ranking, scores)
-    body = "".join(f'<td class="text">{cell}</td>' for cell in cells)
-    repeat = f" #{row.repeat + 1}" if row.repeat else ""
-    return f'<tr><td>{escape(row.case)}{repeat}<br><span class="soft">{escape(row.split)}</span></td>{body}</tr>'
-
-
-def _page(text: str, gold: bool) -> str:
-    return f'<span class="{"good" if gold else "soft"}">{escape(text)}</span>'
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _interval(each: Mapping[str, Any]) -> str:
-    return "" if each["low"] is None else f"{each['low']:.3f} to {each['high']:.3f} ({escape(each['method'])})"
