@@ -107,7 +107,9 @@ class SharedModels:
 
 def assemble_chain(manifest: Manifest, db: Database, service: IndexService, models: SharedModels) -> Chain:
     """The chain that ``manifest`` pins. Raises NotFound when its snapshot or a model is not here, Corrupt when a pinned
-    text is not what its hash says."""
+    text is not what its hash says, Unavailable when it pins an adapter: without it, it would be another release."""
+    if problem := adapter_problem(manifest):
+        raise Unavailable(f"Release {manifest.id[:12]} cannot answer: {problem}")
     definition = definition_of(manifest)
     embedder = models.embedder(manifest, service)
     opened = snapshot_of(manifest, service, embedder)
@@ -132,6 +134,17 @@ def assemble_chain(manifest: Manifest, db: Database, service: IndexService, mode
 
 def snapshot_of(manifest: Manifest, service: IndexService, embedder: EmbedderHandle) -> Callable[[], OpenSnapshot]:
     return lambda: service.open_snapshot(manifest.snapshot.id, embedder)
+
+
+def adapter_problem(manifest: Manifest) -> str:
+    """Why the pinned adapter cannot be used, as a sentence; "" when none is pinned."""
+    adapter, model = manifest.adapter, manifest.model
+    if adapter is None:
+        return ""
+    if adapter.base not in (model.digest, model.name):
+        base = f"was trained on another base, {adapter.base[:80]}, than the model that the release pins, {model.name}"
+        return f"adapter {adapter.digest[:12]} {base}."
+    return f"adapter {adapter.digest[:12]} cannot be loaded by this version."
 
 
 def definition_of(manifest: Manifest) -> ChainDefinition:

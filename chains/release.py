@@ -273,7 +273,9 @@ def _has_files(folder: Path) -> bool:
 
 
 def _verify_models(settings: Settings, manifest: Manifest, *, deep: bool) -> list[str]:
-    problems = []
+    from chains.assembly import adapter_problem
+
+    problems = [problem] if (problem := adapter_problem(manifest)) else []
     for files in (manifest.embedder.files, manifest.model.files):
         if files is None:
             continue
