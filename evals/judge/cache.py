@@ -11,7 +11,13 @@ from lockgate.types import Message
 
 
 class CallCache(Protocol):
-    """Keeps texts by key. Neither raises for a key that is new or known."""
+    """Keeps texts by key. Neither raises for a key that is new or known.
+
+    ``serves``: what one call said may stand for the same call made elsewhere; never so for repeats.
+    """
+
+    @property
+    def serves(self) -> bool: ...
 
     def get(self, key: str) -> str | None: ...
 

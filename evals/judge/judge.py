@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +15,7 @@ from evals.judge.book import PromptBook
 from evals.judge.cache import CallCache, call_key
 from evals.judge.identity import JudgeIdentity, host_of
 from evals.judge.reply import BadReply, read_reply
-from evals.judge.server import Completion, JudgeFailed, JudgeServer, Pressure, Refused
+from evals.judge.server import Completion, JudgeFailed, JudgeServer, Refused
 from lockgate.errors import UserError
 from lockgate.settings import Settings
 from lockgate.types import Message
@@ -52,9 +53,21 @@ class JudgeUsage:
     completion_tokens: int = 0
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A call under way, for whoever asks the same: ``failed`` is why it got no reply, once it is over."""
+
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: str = ""
+
+
 @dataclass
 class ModelJudge:
-    """A model behind an OpenAI-compatible server. Temperature 0 and a fixed seed; used by one event loop."""
+    """A model behind an OpenAI-compatible server. Temperature 0 and a fixed seed; used by one event loop.
+
+    With a cache that serves, a call that is under way is not made a second time: faithfulness and correctness both
+    ask for the claims of the answer.
+    """
 
     server: JudgeServer
     model: str
@@ -62,6 +75,7 @@ class ModelJudge:
     cache: CallCache | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: dict(_PARAMETERS))
     usage: JudgeUsage = field(default_factory=JudgeUsage)
+    _under_way: dict[str, _Call] = field(default_factory=dict, repr=False)
     _takes_schema: bool | None = None  # None until the server has answered one call
 
     @property
@@ -77,17 +91,21 @@ class ModelJudge:
             parameters=self.parameters,
             schema=shape,
         )
-        if (kept := self._kept(key, schema)) is not None:
-            return kept
-        self.usage.asked += 1
+        if self.cache is None or not self.cache.serves:
+            return await self._ask_and_keep(key, prompt, schema, shape, purpose)
+        while (same := self._under_way.get(key)) is not None:
+            await same.over.wait()
+            if same.failed:
+                raise JudgeFailed(same.failed)
+        call = self._under_way[key] = _Call()
         try:
-            reply = await self._ask_twice(prompt, schema, shape, purpose)
-        except JudgeFailed:
-            self.usage.failed += 1
+            return await self._ask_and_keep(key, prompt, schema, shape, purpose)
+        except JudgeFailed as error:
+            call.failed = error.reason
             raise
-        if self.cache is not None:
-            self.cache.put(key, reply.model_dump_json())
-        return reply
+        finally:
+            del self._under_way[key]
+            call.over.set()
 
     async def aclose(self) -> None:
         await self.server.aclose()
@@ -99,6 +117,21 @@ class ModelJudge:
         self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def _ask_and_keep(
+        self, key: str, prompt: list[Message], schema: type[T], shape: dict[str, Any], purpose: str
+    ) -> T:
+        if (kept := self._kept(key, schema)) is not None:
+            return kept
+        self.usage.asked += 1
+        try:
+            reply = await self._ask_twice(prompt, schema, shape, purpose)
+        except JudgeFailed:
+            self.usage.failed += 1
+            raise
+        if self.cache is not None:
+            self.cache.put(key, reply.model_dump_json())
+        return reply
 
     def _kept(self, key: str, schema: type[T]) -> T | None:
         text = self.cache.get(key) if self.cache is not None else None
@@ -161,7 +194,6 @@ def open_judge(
     *,
     model: str = "",
     cache: CallCache | None = None,
-    pressure: Pressure | None = None,
     timeout_s: float = 60.0,
 ) -> ModelJudge:
     """The judge that the settings name; ``model`` overrides theirs. Raises UserError when they name none."""
@@ -177,7 +209,6 @@ def open_judge(
         api_key=settings.judge_api_key.get_secret_value(),
         concurrency=settings.judge_concurrency,
         timeout_s=timeout_s,
-        pressure=pressure,
     )
     return ModelJudge(server, name, PromptBook(settings.project_dir), cache)
 

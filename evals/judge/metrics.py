@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -92,9 +93,15 @@ def unfit_reason(
 
 def readable(sample: JudgedSample) -> JudgedSample:
     """``sample`` as a judge may read it: a document, too, may speak to the judge, and [1] is no claim."""
-    passages = None if sample.passages is None else tuple(without_appeals(text) for text in sample.passages)
+    passages = None if sample.passages is None else _readable_passages(sample.passages)
     answer = _SPACE_BEFORE.sub("", without_citations(sample.answer)).strip()
     return replace(sample, answer=answer, passages=passages)
+
+
+@lru_cache(maxsize=128)
+def _readable_passages(passages: tuple[str, ...]) -> tuple[str, ...]:
+    """Several metrics look at the passages of one sample at about the same time."""
+    return tuple(without_appeals(text) for text in passages)
 
 
 async def faithfulness(sample: JudgedSample, judge: Judge) -> Score:

@@ -1,8 +1,9 @@
 """One OpenAI-compatible server: a chat completion with its retries, waits and bounds.
 
-What may pass (429, 408, 5xx, a closed connection, a time-out) is tried again with growing, jittered pauses; a
-``Retry-After`` holds every call to this server up, not only the one that got it. A server that gave nothing but such
-answers for ``PATIENCE`` seconds is down: calls then fail at once, except one that looks again every few seconds.
+What may pass (429, 408, 5xx, a closed connection, a time-out) is tried again with growing, jittered pauses. After a
+429, or whatever comes with a ``Retry-After``, every call to this server waits, and fewer are under way at once until it
+takes more again. A server that gave nothing but such answers for ``PATIENCE`` seconds is down: calls then fail at once,
+except one that looks again every few seconds.
 """
 
 from __future__ import annotations
@@ -15,20 +16,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evals.judge.connections import AnswerTooLarge, BadAddress, ConnectionFailed, HttpConnections
 from evals.judge.identity import host_of
+from evals.runs.limiter import AdaptiveLimit
 from lockgate.errors import LockgateError
 from lockgate.terminal import plain
-
-if TYPE_CHECKING:
-    import httpx
 
 ATTEMPTS = 12
 PATIENCE = 90.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
-LONGEST_RETRY_AFTER = 60.0
 LOOK_AGAIN = 10.0
 MAX_BODY = 2_000_000
 
@@ -54,14 +53,15 @@ class Refused(Exception):
 
 
 class _Passing(Exception):
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    """``full``: the server is asked too much at once. ``retry_after`` is what it said of when to come back."""
+
+    def __init__(self, reason: str, *, full: bool = False, retry_after: float | None = None) -> None:
         super().__init__(reason)
+        self.full = full or retry_after is not None
         self.retry_after = retry_after
 
 
 Sleep = Callable[[float], Awaitable[None]]
-Pressure = Callable[[float], None]
-"""Called with the seconds to wait whenever the server asks for less (429)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Completion:
 
 @dataclass
 class JudgeServer:
-    """Used by one event loop. ``clock``, ``sleep`` and ``pressure`` are there for callers that schedule, and tests."""
+    """Used by one event loop. At most ``concurrency`` calls are under way. ``clock`` and ``sleep`` are for tests."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -86,41 +86,42 @@ class JudgeServer:
     patience_s: float = PATIENCE
     clock: Callable[[], float] = time.monotonic
     sleep: Sleep = asyncio.sleep
-    pressure: Pressure | None = None
     calls: int = 0
-    _client: httpx.AsyncClient | None = field(default=None, repr=False)
-    _not_before: float = 0.0
+    _connections: HttpConnections | None = field(default=None, repr=False)
     _down_since: float | None = None
     _looked: float = 0.0
 
     def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.concurrency)
+        self.limit = AdaptiveLimit(self.concurrency, clock=self.clock, sleep=self.sleep)
         self._random = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     async def complete(self, body: Mapping[str, Any]) -> Completion:
         """The completion of ``body``. Raises JudgeFailed, or Refused for a request that this server does not take."""
-        async with self._slots:
-            for attempt in range(ATTEMPTS):
+        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            async with self.limit.slot() as slot:
                 self._refuse_while_down()
-                await self._wait_until_allowed()
                 try:
-                    completion = await self._post(body)
+                    completion = await self._post(data)
                 except _Passing as error:
                     reason = str(error)
-                    now = self.clock()
-                    self._down_since = now if self._down_since is None else self._down_since
-                    if now - self._down_since >= self.patience_s:
-                        raise JudgeFailed(f"{reason}, for {now - self._down_since:.0f} s now") from None
-                    await self._pause(attempt, error.retry_after)
+                    self._note_failure(reason)
+                    pause = self._pause(attempt)
+                    if error.full:
+                        self.limit.busy(slot, pause if error.retry_after is None else error.retry_after)
+                    else:
+                        slot.busy = True  # no reason to ask for more at once
+                        await self.sleep(pause)
                     continue
                 self._down_since = None
                 return completion
         raise JudgeFailed(f"{reason}, {ATTEMPTS} times")
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        if self._connections is not None:
+            connections, self._connections = self._connections, None
+            await connections.aclose()
 
     async def __aenter__(self) -> JudgeServer:
         return self
@@ -130,6 +131,13 @@ class JudgeServer:
     ) -> None:
         await self.aclose()
 
+    def _note_failure(self, reason: str) -> None:
+        """Raises JudgeFailed once the server has failed for longer than anybody waits."""
+        now = self.clock()
+        self._down_since = now if self._down_since is None else self._down_since
+        if now - self._down_since >= self.patience_s:
+            raise JudgeFailed(f"{reason}, for {now - self._down_since:.0f} s now") from None
+
     def _refuse_while_down(self) -> None:
         now = self.clock()
         if self._down_since is None or now - self._down_since < self.patience_s:
@@ -138,71 +146,39 @@ class JudgeServer:
             raise JudgeFailed(f"{host_of(self.base_url)} has not answered for {now - self._down_since:.0f} s")
         self._looked = now
 
-    async def _wait_until_allowed(self) -> None:
-        while (left := self._not_before - self.clock()) > 0:
-            await self.sleep(left)
+    def _pause(self, attempt: int) -> float:
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+        return self._random.uniform(longest / 2, longest)
 
-    async def _pause(self, attempt: int, retry_after: float | None) -> None:
-        if retry_after is not None:
-            wait = min(retry_after, LONGEST_RETRY_AFTER)
-            self._not_before = max(self._not_before, self.clock() + wait)
-            wait += self._random.uniform(0, FIRST_PAUSE)  # so that not all come back in the same instant
-        else:
-            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-            wait = self._random.uniform(longest / 2, longest)
-        await self.sleep(wait)
-
-    async def _post(self, body: Mapping[str, Any]) -> Completion:
-        import httpx
-
+    async def _post(self, data: bytes) -> Completion:
         self.calls += 1
         try:
             async with asyncio.timeout(self.timeout_s):
-                async with self._open().stream("POST", "chat/completions", json=dict(body)) as response:
-                    data = await _read(response)
+                answer = await self._open().post("chat/completions", data)
         except TimeoutError:
             raise _Passing(f"no answer within {self.timeout_s:g} s") from None
-        except httpx.InvalidURL as error:
+        except BadAddress as error:
             raise JudgeFailed(f"{host_of(self.base_url)}: {error}") from None
-        except httpx.HTTPError as error:
-            raise _Passing(f"{host_of(self.base_url)} cannot be reached ({type(error).__name__})") from None
-        if response.status_code in _PASSING:
-            after = _seconds(response.headers.get("retry-after"))
-            if response.status_code == 429 and self.pressure is not None:
-                self.pressure(after if after is not None else FIRST_PAUSE)
-            raise _Passing(f"the server answered {response.status_code}", after)
-        if response.status_code in (401, 403):
-            raise JudgeFailed(f"the server answered {response.status_code}: check LOCKGATE_JUDGE_API_KEY")
-        if response.status_code >= 400:
-            raise Refused(response.status_code, _said(data))
-        if response.status_code != 200:
-            raise JudgeFailed(f"the server answered {response.status_code}, which is no completion")
-        return _completion(data)
+        except AnswerTooLarge:
+            raise JudgeFailed(f"the server's answer is larger than {MAX_BODY // 1_000_000} MB") from None
+        except ConnectionFailed as error:
+            raise _Passing(f"{host_of(self.base_url)} cannot be reached ({error})") from None
+        if answer.status in _PASSING:
+            after = _seconds(answer.headers.get("retry-after"))
+            raise _Passing(f"the server answered {answer.status}", full=answer.status == 429, retry_after=after)
+        if answer.status in (401, 403):
+            raise JudgeFailed(f"the server answered {answer.status}: check LOCKGATE_JUDGE_API_KEY")
+        if answer.status >= 400:
+            raise Refused(answer.status, _said(answer.body))
+        if answer.status != 200:
+            raise JudgeFailed(f"the server answered {answer.status}, which is no completion")
+        return _completion(answer.body)
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
-            import httpx
-
+    def _open(self) -> HttpConnections:
+        if self._connections is None:
             headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-            self._client = httpx.AsyncClient(
-                base_url=self.base_url.rstrip("/") + "/",
-                headers=headers,
-                timeout=httpx.Timeout(self.timeout_s),
-                limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
-                follow_redirects=False,  # a redirect would take the key and the answers somewhere else
-                trust_env=False,
-                verify=self.base_url.startswith("https"),  # reading the certificates takes a tenth of a second
-            )
-        return self._client
-
-
-async def _read(response: httpx.Response) -> bytes:
-    data = bytearray()
-    async for piece in response.aiter_bytes():
-        data += piece
-        if len(data) > MAX_BODY:
-            raise JudgeFailed(f"the server's answer is larger than {MAX_BODY // 1_000_000} MB")
-    return bytes(data)
+            self._connections = HttpConnections(self.base_url, headers, MAX_BODY)
+        return self._connections
 
 
 def _completion(data: bytes) -> Completion:

@@ -17,6 +17,9 @@ from lockgate.store.database import Database
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.05
+"""A process that is killed loses the calls of so many seconds, and makes them again."""
+
 
 def call_key(kind: str, **parts: Any) -> str:
     """SHA-256 over the canonical JSON of a call: of all that what is said depends on. Raises ValueError for NaN."""
@@ -26,8 +29,8 @@ def call_key(kind: str, **parts: Any) -> str:
 class StoredCalls:
     """Texts by key, kept in the store.
 
-    Writing happens in a thread of its own, as many at once as have come together: a commit takes longer than the
-    caller can wait. ``close`` waits for it. Only keys that were there at the start, or were put since, are found.
+    Writing happens in a thread of its own, all that came within ``GATHER`` seconds at once: a commit takes longer than
+    the caller can wait. ``close`` waits for it. Only keys that were there at the start, or were put since, are found.
     """
 
     def __init__(self, db: Database, kind: str) -> None:
@@ -38,6 +41,7 @@ class StoredCalls:
         self._lock = threading.Lock()  # guards the two above
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lockgate-calls")
         self._last: Future[None] | None = None
+        self._closing = threading.Event()
 
     def get(self, key: str) -> str | None:
         if key not in self._known:
@@ -55,6 +59,7 @@ class StoredCalls:
 
     def close(self) -> None:
         """Wait until everything is written."""
+        self._closing.set()
         self._writer.shutdown(wait=True)
 
     def __enter__(self) -> StoredCalls:
@@ -64,6 +69,7 @@ class StoredCalls:
         self.close()
 
     def _write(self) -> None:
+        self._closing.wait(GATHER)
         with self._lock:
             self._writing, self._pending = self._pending, {}
             calls = self._writing
@@ -88,9 +94,14 @@ class CountedCalls:
         self._budget, self._calls, self._fresh = budget, calls, fresh
         self.served = 0
 
+    @property
+    def serves(self) -> bool:
+        """Whether what a call said may stand for the same call made elsewhere."""
+        return self._calls is not None and not self._fresh
+
     def get(self, key: str) -> str | None:
         """What was said. Raises BudgetSpent when it would have to be asked for and no call is left."""
-        kept = self._calls.get(key) if self._calls and not self._fresh else None
+        kept = self._calls.get(key) if self._calls is not None and self.serves else None
         if kept is None:
             self._budget.take()
         else:
@@ -98,5 +109,5 @@ class CountedCalls:
         return kept
 
     def put(self, key: str, value: str) -> None:
-        if self._calls and not self._fresh:
+        if self._calls is not None and self.serves:
             self._calls.put(key, value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Slot:
 
 
 class AdaptiveLimit:
-    """Used by one event loop. ``clock`` and ``sleep`` are there for tests."""
+    """Used by one event loop; first come, first served. ``clock`` and ``sleep`` are there for tests."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class AdaptiveLimit:
         self.limit = float(self.most)
         self.running = 0
         self._clock, self._sleep = clock, sleep
-        self._changed = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._until = float("-inf")
         self._lowered = float("-inf")
 
@@ -54,11 +55,9 @@ class AdaptiveLimit:
             yield slot
             well = not slot.busy
         finally:
-            self.running -= 1
             if well:
                 self.limit = min(float(self.most), self.limit + 1 / self.limit)
-            async with self._changed:
-                self._changed.notify_all()
+            self._leave()
 
     def busy(self, slot: Slot, retry_after: float) -> None:
         """The server was too full to answer this slot's question; nobody asks it for ``retry_after`` seconds."""
@@ -71,11 +70,33 @@ class AdaptiveLimit:
             self._lowered = now
 
     async def _enter(self) -> None:
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self.running < int(self.limit))
-                wait = self._until - self._clock()
-                if wait <= 0:
-                    self.running += 1
-                    return
-            await self._sleep(wait)
+        """Take a place, and hold it until the server may be asked."""
+        if self._waiting or self.running >= int(self.limit):
+            await self._wait_for_place()
+        else:
+            self.running += 1
+        try:
+            while (wait := self._until - self._clock()) > 0:
+                await self._sleep(wait)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def _wait_for_place(self) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._leave()  # it came together with the cancellation
+            raise
+
+    def _leave(self) -> None:
+        """Give a place back: whoever waits longest gets it. Only as many are woken as there are places."""
+        self.running -= 1
+        while self._waiting and self.running < int(self.limit):
+            place = self._waiting.popleft()
+            if not place.done():
+                self.running += 1
+                place.set_result(None)

@@ -48,7 +48,11 @@ def score_source(
 
     async def score() -> EvalRun:
         async with _with_judge(settings, suite, tier, tools) as ready:
-            return await score_stored(suite, stored, tools=ready, source=source, tier=tier, progress=progress)
+            # Enough to keep the judge busy; the texts of many more would be made ready before its first call.
+            rows = 2 * settings.judge_concurrency
+            return await score_stored(
+                suite, stored, tools=ready, source=source, tier=tier, at_once=rows, progress=progress
+            )
 
     return asyncio.run(score())
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from lockgate.store.database import Database
 from lockgate.store.tables import ModelCall
 
 KEPT = timedelta(days=90)
+
+_AT_ONCE = 500
+"""Rows of one statement: databases bound the number of its parameters."""
 
 
 def call_keys(db: Database, kind: str) -> set[str]:
@@ -28,9 +31,12 @@ def get_call(db: Database, key: str) -> str | None:
 def put_calls(db: Database, kind: str, calls: Mapping[str, str]) -> None:
     """Keep calls by their keys, replacing what is there, in one transaction."""
     now = datetime.now(UTC)
+    rows = [{"key": key, "kind": kind, "value": value, "created_at": now} for key, value in calls.items()]
     with db.session() as session:
-        for key, value in calls.items():
-            session.merge(ModelCall(key=key, kind=kind, value=value, created_at=now))
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            session.execute(delete(ModelCall).where(ModelCall.key.in_([row["key"] for row in part])))
+            session.execute(insert(ModelCall), part)
 
 
 def prune_calls(db: Database, *, older_than: timedelta = KEPT) -> int:

@@ -39,6 +39,8 @@ def make_judge(url: str, *, cache: Any = None, **options: Any) -> ModelJudge:
 class Memory(dict[str, str]):
     """A cache for one test."""
 
+    serves = True
+
     def put(self, key: str, value: str) -> None:
         self[key] = value
 
@@ -152,7 +154,6 @@ def test_each_claim_gets_exactly_one_verdict(numbers: list[int]) -> None:
 
 async def test_waits_as_long_as_the_server_asks_and_all_calls_wait() -> None:
     waits: list[float] = []
-    pressure: list[float] = []
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -163,13 +164,12 @@ async def test_waits_as_long_as_the_server_asks_and_all_calls_wait() -> None:
 
     replies = iter([Reply(status=429, headers={"retry-after": "7"}, body=b"{}")])
     with run_judge(lambda _: next(replies, Reply(json.dumps(GOOD)))) as stub:
-        judge = make_judge(stub.url, sleep=sleep, clock=lambda: now, pressure=pressure.append, concurrency=1)
-        async with judge:
-            levels = await asyncio.gather(*(judge.ask(PROMPT, Level, purpose="l") for _ in range(2)))
-    assert [level.level for level in levels] == [4, 4]
-    assert pressure == [7.0]
-    assert 7.0 <= max(waits) <= 8.0
-    assert len(stub.asked) == 3
+        async with make_judge(stub.url, sleep=sleep, clock=lambda: now, concurrency=4) as judge:
+            levels = await asyncio.gather(*(judge.ask(PROMPT, Level, purpose="l") for _ in range(4)))
+            assert judge.server.limit.limit < 4
+    assert [level.level for level in levels] == [4, 4, 4, 4]
+    assert max(waits) == 7.0
+    assert len(stub.asked) == 5
 
 
 async def test_a_retry_after_of_an_hour_is_bounded() -> None:
@@ -285,6 +285,33 @@ async def test_a_cached_call_is_not_made_again_and_a_damaged_one_is() -> None:
             memory.update(dict.fromkeys(memory, '{"reason": "r", "level": 9}'))
             assert (await judge.ask(PROMPT, Level, purpose="l")).level == 4
             assert len(stub.asked) == 2
+
+
+async def test_the_same_call_made_at_once_is_made_once_where_a_cache_serves() -> None:
+    with run_judge(lambda _: Reply(json.dumps(GOOD), delay=0.05)) as stub:
+        async with make_judge(stub.url, cache=Memory()) as judge:
+            levels = await asyncio.gather(*(judge.ask(PROMPT, Level, purpose="l") for _ in range(5)))
+        assert ([level.level for level in levels], len(stub.asked)) == ([4] * 5, 1)
+        assert (judge.usage.asked, judge.usage.cached) == (1, 4)
+        async with make_judge(stub.url) as judge:
+            await asyncio.gather(*(judge.ask(PROMPT, Level, purpose="l") for _ in range(3)))
+        assert len(stub.asked) == 4
+
+
+async def test_who_waits_for_the_same_call_fails_with_it_and_asks_when_it_is_cancelled() -> None:
+    with run_judge(lambda _: Reply("Prose.", delay=0.02)) as stub:
+        async with make_judge(stub.url, cache=Memory()) as judge:
+            asking = [judge.ask(PROMPT, Level, purpose="l") for _ in range(4)]
+            failed = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(each) for each in failed] == [JudgeFailed] * 4
+        assert len(stub.asked) == 2
+    with run_judge(lambda _: Reply(json.dumps(GOOD), delay=0.1)) as stub:
+        async with make_judge(stub.url, cache=Memory()) as judge:
+            tasks = [asyncio.create_task(judge.ask(PROMPT, Level, purpose="l")) for _ in range(3)]
+            await asyncio.sleep(0.03)
+            tasks[0].cancel()
+            assert [reply.level for reply in await asyncio.gather(*tasks[1:])] == [4, 4]
+        assert len(stub.asked) == 2
 
 
 async def test_another_model_prompt_parameter_or_shape_is_another_call() -> None:

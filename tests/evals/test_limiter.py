@@ -122,17 +122,63 @@ async def test_a_question_that_breaks_or_is_cancelled_gives_its_place_back() -> 
         pass
 
 
+async def test_places_go_to_those_who_wait_longest_and_only_they_are_woken() -> None:
+    limit, _ = make_limit(2)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        async with limit.slot():
+            order.append(number)
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(50)]
+    await asyncio.sleep(0)
+    tasks[10].cancel()
+    tasks[49].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert order == [number for number in range(49) if number != 10]
+
+
+async def test_a_place_that_comes_together_with_a_cancellation_goes_to_the_next() -> None:
+    limit, _ = make_limit(1)
+
+    async def enter() -> None:
+        async with limit.slot():
+            pass
+
+    async with limit.slot():
+        waiting = [asyncio.create_task(enter()) for _ in range(2)]
+        await asyncio.sleep(0)
+    waiting[0].cancel()  # it has its place, and has not run yet
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (waiting[0].cancelled(), waiting[1].cancelled(), limit.running) == (True, False, 0)
+
+
+async def test_nobody_keeps_a_place_that_was_cancelled_during_a_pause() -> None:
+    limit = AdaptiveLimit(2)
+    async with limit.slot() as slot:
+        limit.busy(slot, 30)
+    paused = asyncio.create_task(ask(limit, Clock()))
+    await asyncio.sleep(0)
+    assert limit.running == 1
+    paused.cancel()
+    await asyncio.gather(paused, return_exceptions=True)
+    assert limit.running == 0
+
+
 async def test_a_server_that_takes_three_at_once_is_found_out() -> None:
     limit, clock = make_limit(16)
-    refused = 0
+    refused = asking = 0
 
     async def one() -> None:
-        nonlocal refused
+        nonlocal refused, asking
         while True:
             async with limit.slot() as slot:
-                full = limit.running > 3
+                asking += 1
+                full = asking > 3
                 await asyncio.sleep(0)
                 clock.now += 0.01
+                asking -= 1
                 if not full:
                     return
                 refused += 1
