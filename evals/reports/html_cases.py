@@ -12,7 +12,7 @@ from evals.reports.changes import KINDS, CaseChange, Kind, ScoreChange, count_ki
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
 from evals.reports.reported_run import ReportedRun
-from evals.reports.texts import html, one_line, shortened, visible
+from evals.reports.texts import excerpt, html, one_line
 from evals.runs.row import Row
 from prompts.difference import Piece, word_pieces
 
@@ -68,12 +68,12 @@ def missing_scores(run: ReportedRun) -> str:
         return "<p>Every case has every score that it should have.</p>" if run.rows else "<p>There are no rows.</p>"
     counts = Counter(reason for _, reasons in found for reason in reasons)
     summary = "".join(
-        f'<tr><td class="number">{count}</td><td class="text">{html(shortened(one_line(reason), 500))}</td></tr>'
+        f'<tr><td class="number">{count}</td><td class="text">{html(one_line(reason, 500))}</td></tr>'
         for reason, count in counts.most_common(30)
     )
     rows = "".join(
         f'<tr><td>{html(row.case)}{_repeat(row)}</td><td class="text">'
-        f"{'<br>'.join(html(shortened(one_line(reason), 500)) for reason in reasons)}</td></tr>"
+        f"{'<br>'.join(html(one_line(reason, 500)) for reason in reasons)}</td></tr>"
         for row, reasons in found[:LISTED]
     )
     return (
@@ -143,14 +143,14 @@ def _score(each: ScoreChange) -> str:
     figures = figures_of(each.metric, resolve_metric(each.metric).scale)
     old, new = (figures.value(score) if score is not None else "unscored" for score in (each.old, each.new))
     kind = "bad" if each.new is None or (each.change or 0.0) < 0 else "good"
-    whys = " ".join(html(shortened(one_line(reason), 300)) for reason in (each.why_old, each.why_new) if reason)
+    whys = " ".join(html(one_line(reason, 300)) for reason in (each.why_old, each.why_new) if reason)
     why = f' <span class="soft">({whys})</span>' if whys else ""
     return f'{html(each.metric)} {old} \u2192 <b class="{kind}">{new}</b>{why}'
 
 
 def _sides(change: CaseChange, limit: int) -> tuple[str, str]:
     rows = (change.old, change.new)
-    texts = [shortened(visible(row.answer), limit) if row and row.answer is not None else None for row in rows]
+    texts = [excerpt(row.answer, limit) if row and row.answer is not None else None for row in rows]
     if None not in texts and sum(len(text or "") for text in texts) <= COMPARED:
         pieces = word_pieces(texts[0] or "", texts[1] or "")
         marked = [_marked(pieces, "delete"), _marked(pieces, "insert")]
@@ -175,7 +175,7 @@ def _side(row: Row | None, text: str) -> str:
     if row is None:
         return '<p class="bad">This run has no row of the case.</p>'
     if row.answer is None:
-        return f'<p class="bad">{html(shortened("; ".join(row.errors) or "No answer is stored.", 2_000))}</p>'
+        return f'<p class="bad">{html(excerpt("; ".join(row.errors) or "No answer is stored.", 2_000))}</p>'
     return _answer(row, text) + _citations(row)
 
 
@@ -194,24 +194,24 @@ def _citations(row: Row) -> str:
 
 def _heading(citation: Mapping[str, Any]) -> str:
     heading = " \u203a ".join(map(str, citation.get("heading") or ()))
-    return f" \u203a {html(shortened(one_line(heading), 120))}" if heading else ""
+    return f" \u203a {html(one_line(heading, 120))}" if heading else ""
 
 
 def _page(path: str, row: Row) -> str:
     """Green where it is one that should be found."""
-    return f'<bdi class="{"good" if path in row.pages else ""}">{html(shortened(one_line(path), 200))}</bdi>'
+    return f'<bdi class="{"good" if path in row.pages else ""}">{html(one_line(path, 200))}</bdi>'
 
 
 def _question(row: Row) -> str:
     turns = (f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in row.history)
-    history = "".join(f'<p class="soft" dir="auto">{html(shortened(one_line(turn), 500))}</p>' for turn in turns)
-    return f'{history}<p dir="auto">{html(shortened(row.question, 4_000))}</p>'
+    history = "".join(f'<p class="soft" dir="auto">{html(one_line(turn, 500))}</p>' for turn in turns)
+    return f'{history}<p dir="auto">{html(excerpt(row.question, 4_000))}</p>'
 
 
 def _reference(row: Row) -> str:
     if not row.answerable:
         return '<p class="soft">The documents do not answer this: it should abstain.</p>'
-    return f'<p class="soft" dir="auto">Reference: {html(shortened(row.reference, 4_000))}</p>' if row.reference else ""
+    return f'<p class="soft" dir="auto">Reference: {html(excerpt(row.reference, 4_000))}</p>' if row.reference else ""
 
 
 def _slices(row: Row) -> str:
@@ -222,11 +222,11 @@ def _slices(row: Row) -> str:
 
 def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:
     if row.answer is None:
-        mark, shown = '<span class="tag bad">failed</span>', f'<p class="bad">{html("; ".join(row.errors))}</p>'
+        mark, shown = '<span class="tag bad">failed</span>', _side(row, "")
     else:
         kind = "good" if row.abstained != row.answerable else "bad"
         mark = f'<span class="tag {kind}">{"abstained" if row.abstained else "answered"}</span>'
-        shown = _answer(row, html(shortened(row.answer, limit))) + _citations(row)
+        shown = _answer(row, html(excerpt(row.answer, limit))) + _citations(row)
     ranking = ", ".join(_page(page, row) for page in (row.ranking or ())[:5])
     found = f'<p class="soft">Found first: {ranking}</p>' if ranking else ""
     scores = "".join(
@@ -234,12 +234,10 @@ def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:
         for metric in run.metrics
         if metric.base is None and isinstance(score := row.score(metric), float)
     )
-    reasons = "".join(
-        f'<li class="bad">{html(shortened(one_line(reason), 300))}</li>' for reason in missing_reasons(run, row)
-    )
+    reasons = "".join(f'<li class="bad">{html(one_line(reason, 300))}</li>' for reason in missing_reasons(run, row))
     return (
         f'<details class="row is-{state}"><summary>{mark} <b>{html(row.case)}</b>{_repeat(row)} '
-        f'<span class="soft">{html(shortened(one_line(row.question), 160))}</span></summary>'
+        f'<span class="soft">{html(one_line(row.question, 160))}</span></summary>'
         f'{_question(row)}{shown}{_reference(row)}{found}<ul class="scores">{scores}{reasons}</ul></details>'
     )
 

@@ -25,14 +25,14 @@ from evals.metrics.score import Score, Unscored
 from evals.reports.changes import CaseChange, ScoreChange, said, scores_by_case
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
-from evals.reports.texts import shortened, visible
+from evals.reports.texts import excerpt, visible
 from evals.runs.row import Row
 
 State = Literal["failure", "error", "skipped"]
 
 ALPHA = 0.05
 ANSWER = 4_000
-_NAME = 200
+_NAME, _REASON = 200, 1_000
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document can hold, escaped or not."""
@@ -90,12 +90,13 @@ def _counts(cases: list[TestCase]) -> dict[str, str]:
 
 
 def _add(suite: ET.Element, case: TestCase) -> None:
-    classname, name = (_xml(shortened(text, _NAME)) for text in (case.classname, case.name))
+    classname, name = (_xml(excerpt(text, _NAME)) for text in (case.classname, case.name))
     element = ET.SubElement(suite, "testcase", classname=classname, name=name, time=f"{case.seconds:.3f}")
     if case.state == "skipped":
         ET.SubElement(element, "skipped", message=_xml(case.reason))
     elif case.state:
-        ET.SubElement(element, case.state, message=_xml(case.reason), type=case.state).text = _xml(case.detail)
+        reason = _xml(excerpt(case.reason, _REASON))
+        ET.SubElement(element, case.state, message=reason, type=case.state).text = _xml(case.detail)
     elif case.detail:
         ET.SubElement(element, "system-out").text = _xml(case.detail)
 
@@ -182,10 +183,10 @@ def _words(each: ScoreChange) -> str:
 
 
 def _detail(lines: list[str], rows: tuple[Row, ...], change: CaseChange | None = None) -> str:
-    parts = [*lines, f"Question: {rows[0].question}"]
+    parts = [*(excerpt(line, _REASON) for line in lines), f"Question: {excerpt(rows[0].question, ANSWER)}"]
     if change is not None:
-        parts.append(f"Base: {shortened(said(change.old), ANSWER)}")
-    return "\n".join([*parts, f"Answer: {shortened(said(rows[0]), ANSWER)}"])
+        parts.append(f"Base: {excerpt(said(change.old), ANSWER)}")
+    return "\n".join([*parts, f"Answer: {excerpt(said(rows[0]), ANSWER)}"])
 
 
 def _xml(text: object) -> str:

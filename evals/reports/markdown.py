@@ -13,7 +13,7 @@ from evals.metrics.catalogue import resolve_metric
 from evals.reports.changes import KINDS, CaseChange, ScoreChange, kinds_in_words, said
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
-from evals.reports.texts import code_block, code_span, html, one_line, shortened, visible
+from evals.reports.texts import code_block, code_span, excerpt, html, one_line
 from evals.runs.row import Row
 from evals.verdict import RuleResult
 
@@ -166,7 +166,7 @@ def _checks(rules: tuple[RuleResult, ...]) -> str:
 
 def _case(change: CaseChange) -> str:
     scores = "\n".join(f"- {_score(each)}" for each in change.scores)
-    question = shortened(visible(change.row.question), QUESTION)
+    question = excerpt(change.row.question, QUESTION)
     return _folded(
         f"{KINDS[change.kind]}: <code>{html(one_line(change.case)[:80])}</code>",
         code_block([f"Question: {question}"], "text"),
@@ -184,7 +184,7 @@ def _score(each: ScoreChange) -> str:
 
 def _side(sign: str, row: Row | None) -> Iterator[str]:
     """An answer as the lines of a difference: the sign before each keeps any of them from ending the block."""
-    for line in shortened(visible(said(row)), ANSWER).split("\n"):
+    for line in excerpt(said(row), ANSWER).split("\n"):
         yield f"{sign} {line}"
 
 

@@ -20,7 +20,7 @@ from evals.reports.html_cases import all_cases, changed_cases, filter_rules, mis
 from evals.reports.html_plots import metric_plots
 from evals.reports.report import Report
 from evals.reports.reported_run import ReportedRun
-from evals.reports.texts import html, one_line, shortened
+from evals.reports.texts import excerpt, html, one_line
 from evals.statistics.difference import Difference
 from evals.verdict import GateReport
 
@@ -93,13 +93,13 @@ def _banners(report: Report) -> str:
         parts.append(_verdict(report))
     bad = [each.text for each in report.warnings if each.level == "bad"]
     if bad:
-        lines = "".join(f"<p>{html(shortened(one_line(text), 1_000))}</p>" for text in bad)
+        lines = "".join(f"<p>{html(one_line(text, 1_000))}</p>" for text in bad)
         parts.append(f'<div class="banner is-bad"><strong class="bad">Not to be relied on</strong>{lines}</div>')
     notes = [each.text for each in report.warnings if each.level == "note"]
     if report.verdict is None:
         notes.append("No gate was asked, so this report is no verdict.")
     if notes:
-        lines = "".join(f"<p>{html(shortened(one_line(text), 1_000))}</p>" for text in notes)
+        lines = "".join(f"<p>{html(one_line(text, 1_000))}</p>" for text in notes)
         parts.append(f'<div class="banner is-note">{lines}</div>')
     return "".join(parts)
 
@@ -142,11 +142,11 @@ def _gate(gate: GateReport) -> str:
             (each["check"], each["verdict"], each["reason"], each["resolve"]) for each in rule.details.get("checks", ())
         ]
         for check, verdict, reason, resolve in checks or [("", rule.verdict, rule.reason, rule.hint)]:
-            hint = f'<br><span class="soft">{html(resolve)}</span>' if resolve else ""
+            hint = f'<br><span class="soft">{html(one_line(resolve))}</span>' if resolve else ""
             kind = _COLOURS.get(str(verdict), "unsure")
             rows.append(
                 f'<tr><td><span class="tag {kind}">{html(verdict)}</span></td><td>{html(rule.rule)}</td>'
-                f'<td>{html(check)}</td><td class="text">{html(shortened(one_line(reason), 1_000))}{hint}</td></tr>'
+                f'<td>{html(one_line(check))}</td><td class="text">{html(one_line(reason, 1_000))}{hint}</td></tr>'
             )
     return _table(["", "rule", "check", "reason"], rows)
 
@@ -219,7 +219,7 @@ def _run_facts(run: ReportedRun) -> str:
         "Answer score": "none: not the whole suite" if score is None else f"{score:.3f}",
         **{str(key): _shown(value) for key, value in run.metadata.items() if key not in ("judge", "release")},
     }
-    items = "".join(f"<dt>{html(key)}</dt><dd>{html(shortened(value, 2_000))}</dd>" for key, value in facts.items())
+    items = "".join(f"<dt>{html(key)}</dt><dd>{html(excerpt(value, 2_000))}</dd>" for key, value in facts.items())
     return f"<dl>{items}</dl>"
 
 

@@ -21,16 +21,19 @@ def visible(text: object) -> str:
     return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", _LINE_ENDS.sub("\n", str(text)))
 
 
-def one_line(text: object) -> str:
-    """``visible`` text with every stretch of space as one."""
-    return _SPACE.sub(" ", visible(text)).strip()
+def excerpt(text: object, limit: int) -> str:
+    """``visible`` text, cut after about ``limit`` characters with the number of those that are missing.
+
+    It is cut before anything else is done with it: a report of many long texts would take minutes.
+    """
+    whole = str(text)
+    shown = visible(whole[:limit])[: 2 * limit]  # a character that is written out takes eight
+    return shown if len(whole) <= limit else f"{shown} \u2026 ({len(whole) - limit:,} more characters)"
 
 
-def shortened(text: str, limit: int) -> str:
-    """``text``, cut after ``limit`` characters with the number of those that are missing."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]} \u2026 ({len(text) - limit:,} more characters)"
+def one_line(text: object, limit: int = 300) -> str:
+    """An ``excerpt`` with every stretch of space as one."""
+    return _SPACE.sub(" ", excerpt(text, limit)).strip()
 
 
 def html(text: object) -> str:
@@ -43,7 +46,7 @@ def code_span(text: object, limit: int = 300) -> str:
 
     It can stand in a cell of a table: a vertical line would end the cell whatever is around it, so it is broken.
     """
-    line = shortened(one_line(text), limit).replace("|", "\u00a6")
+    line = one_line(text, limit).replace("|", "\u00a6")
     if not line:
         return ""
     ticks = "`" * (_longest_run(line, "`") + 1)

@@ -48,7 +48,7 @@ BLANK: Mapping[str, Any] = {
 }
 
 
-def row(case: str, scores: Mapping[str, float], answer: str = "same", **changes: Any) -> Row:
+def row(case: str, scores: Mapping[str, float], answer: str | None = "same", **changes: Any) -> Row:
     """A stored row; what is not said is blank."""
     body = {**BLANK, "case": case, "question": f"{case}?", "answer": answer, "scores": dict(scores), **changes}
     return row_from_json(body, where="test")
