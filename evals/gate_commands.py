@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,10 @@ def gate(
     chain: Annotated[
         str | None, typer.Option(help="The chain, where RELEASE is a channel; default: LOCKGATE_CHAIN.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RELEASE", help="Judge as if the channel pointed at this release or channel's release."),
+    ] = None,
     verify: Annotated[
         bool,
         typer.Option("--verify/--no-verify", help="Leave out the rule verify, which asks a question; then never PASS."),
@@ -58,7 +63,8 @@ def gate(
         manifest = open_releases(settings, db).manifest(release_id)
         if chain and manifest.name != chain:
             raise UserError(f"Release {release_id[:12]} is of chain {manifest.name!r}, not {chain!r}.")
-        report = judge_release(settings, db, manifest, channel, verify=verify)
+        current = release_named(settings, db, against) if against is not None else None
+        report = judge_release(settings, db, manifest, channel, verify=verify, current=current)
     if as_json:
         typer.echo(json.dumps(report.decision(), indent=2, sort_keys=True))
     else:
@@ -68,9 +74,18 @@ def gate(
 
 
 def judge_release(
-    settings: Settings, db: Database, manifest: Manifest, channel: str, *, verify: bool = True
+    settings: Settings,
+    db: Database,
+    manifest: Manifest,
+    channel: str,
+    *,
+    verify: bool = True,
+    current: str | None = None,
 ) -> GateReport:
-    """What the gate of ``channel`` says of the release. Raises NotFound and UserError for the gate's file."""
+    """What the gate of ``channel`` says of the release; with ``current``, if the channel pointed at that one.
+
+    Raises NotFound and UserError for the gate's file.
+    """
     from evals.gate import judge, load_gate
     from evals.gate_context import gate_context
 
@@ -78,6 +93,8 @@ def judge_release(
     asks = verify and any(rule.rule == VERIFY for rule in loaded.rules)
     with _askers(settings, asks=asks) as (asker_of, progress):
         context = gate_context(settings, db, manifest, channel, asker_of)
+        if current is not None:
+            context = replace(context, current=current)
         left_out = () if verify else (VERIFY,)
         return asyncio.run(judge(loaded, context, progress, left_out=left_out))
 

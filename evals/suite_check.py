@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from evals.evidence import Evidence, find_evidence
 from evals.gate import Gate, judge, load_gate
 from evals.gate_context import gate_context
+from evals.metrics.metric import Tier
 from evals.rules.definitions import SuiteRule
 from evals.runs.measuring import RunRequest, RunStopped, measure
 from evals.suite import Suite, load_suite
@@ -65,7 +66,7 @@ class SuiteCheck(ContentModel):
     chain: str | None = None
     against: str | None = None
     gate: str | None = None
-    tier: Literal["offline", "judged"] | None = None
+    tier: Tier | None = None
     concurrency: int = Field(default=2, ge=1, le=64)
     floors: dict[str, Any] | None = None
     max_drop: dict[str, Any] | None = None
@@ -210,7 +211,8 @@ def _manifest(settings: Settings, db: Database, check: SuiteCheck) -> Manifest:
     if check.release is None and check.channel is None:
         name = build_from_project(settings, check.chain or settings.chain).id
     else:
-        name = release_named(settings, db, check.release or f"{check.chain or settings.chain}@{check.channel}")
+        by_channel = f"{check.chain or settings.chain}@{check.channel}"
+        name = release_named(settings, db, by_channel if check.release is None else check.release)
     manifest = open_releases(settings, db).manifest(name)
     if check.chain is not None and manifest.name != check.chain:
         raise UserError(f"Release {name[:12]} is of chain {manifest.name!r}, not {check.chain!r}.")
@@ -260,9 +262,10 @@ def _ensure(
 def _is_enough(evidence: Evidence, suite: Suite, check: SuiteCheck, options: CheckOptions, manifest: Manifest) -> bool:
     """Whether measuring again could not tell more than this evidence does."""
     body = evidence.body
+    tier: Tier = "offline" if body.tier == "offline" else "judged"
     if options.since is not None and body.finished_at < options.since:
         return False
-    if body.tier == "offline" and (check.tier or suite.tier) == "judged":
+    if len(suite.metrics(check.tier or suite.tier)) > len(suite.metrics(tier)):
         return False
     if isinstance(check.max_age_days, int) and datetime.now(UTC) - body.finished_at > timedelta(
         days=check.max_age_days

@@ -155,12 +155,14 @@ def _require_pass(item: pytest.Item, args: tuple[Any, ...], keywords: Mapping[st
     __tracebackhide__ = True
     session = item.config.stash[_SESSION]
     worker = _worker()
+    problem = ""
     try:
         what = session.inconclusive(worker)
         result = session.judge(worker, args, keywords)
     except worker.LockgateError as error:
-        lines = [f"lockgate: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
-        pytest.fail("\n".join(lines), pytrace=False)
+        problem = "\n".join([f"lockgate: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])])
+    if problem:  # failed out here, or pytest would print what the error came from as well
+        pytest.fail(problem, pytrace=False)
     item.user_properties.append((PROPERTY, result.line()))
     if result.said:
         item.add_report_section("call", "lockgate", "\n".join(result.said))
@@ -183,8 +185,10 @@ def _worker() -> Any:
     try:
         return importlib.import_module(_WORKER)
     except ImportError as error:
-        pytest.fail(
-            f"lockgate: {_WORKER} cannot be imported ({error}). If your project has a package named "
-            f"{_WORKER.partition('.')[0]!r}, it hides Lockgate's: remove its __init__.py, or test elsewhere.",
-            pytrace=False,
-        )
+        reason = str(error)
+    package = _WORKER.partition(".")[0]
+    pytest.fail(
+        f"lockgate: {_WORKER} cannot be imported ({reason}). If your project has a package named {package!r}, it hides "
+        "Lockgate's: remove its __init__.py, or test elsewhere.",
+        pytrace=False,
+    )
