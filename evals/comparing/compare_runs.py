@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from lockgate.errors import NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.database import Database
 from lockgate.store.eval_runs import EvalRunRecord, get_eval_run, list_release_runs
+
+_LIKE_A_RELEASE = re.compile(r"[0-9a-fA-F]{6,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def runs_named(settings: Settings, db: Database, name: str) -> list[EvalRunRecor
     try:
         return [get_eval_run(db, name)]
     except NotFound:
-        release = release_named(settings, db, name)
+        release = _release(settings, db, name)
     found = list_release_runs(db, release)
     if not found:
         raise NotFound(
@@ -78,6 +81,16 @@ def runs_named(settings: Settings, db: Database, name: str) -> list[EvalRunRecor
             hint=f"Run: lockgate evals run SUITE --release {release[:12]}",
         )
     return found
+
+
+def _release(settings: Settings, db: Database, name: str) -> str:
+    try:
+        return release_named(settings, db, name)
+    except UserError as error:
+        if _LIKE_A_RELEASE.match(name):
+            raise
+        # It could have been meant as any of the three.
+        raise NotFound(f"There is no eval run, release or channel {name[:80]!r}.", hint=error.hint) from None
 
 
 def _comparable(first: EvalRunRecord, second: EvalRunRecord) -> bool:

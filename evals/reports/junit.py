@@ -109,9 +109,9 @@ def _facts(report: Report) -> dict[str, str]:
 def _run_case(report: Report) -> TestCase:
     """A run of nothing, or half of one, must not be an empty list without an error."""
     bad = [each.text for each in report.warnings if each.level == "bad"]
-    notes = "\n".join(each.text for each in report.warnings if each.level == "note")
+    notes = [each.text for each in report.warnings if each.level == "note"]
     state: State | None = "error" if bad else None
-    return TestCase(f"{report.run.suite}.run", "the run is whole", state, " ".join(bad), "\n".join(bad) or notes)
+    return TestCase(f"{report.run.suite}.run", "the run is whole", state, " ".join(bad), "\n".join([*bad, *notes]))
 
 
 def _gate_cases(report: Report) -> Iterator[TestCase]:

@@ -43,7 +43,11 @@ def made_run(rows: Sequence[Row], run: str = "run-b", names: Sequence[str] = NAM
         "finished_at": now,
         "snapshots": ("s",),
         "metadata": {"environment": {"python": "3.11"}},
-        "aggregates": aggregates_of([resolve_metric(name) for name in names], rows, complete=True),
+        # Not complete while it is summed up: the answer score, which nothing here shows, takes long for long answers.
+        "aggregates": {
+            **aggregates_of([resolve_metric(name) for name in names], rows, complete=False),
+            "complete": True,
+        },
         "rows": tuple(rows),
         "expected": len(rows),
     }
