@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from lockgate.content import ContentModel
 from lockgate.types import Answer
@@ -31,6 +31,20 @@ class ExpectedCall(ContentModel):
     arguments: dict[str, Any] | None = None
 
 
+class Provenance(ContentModel):
+    """Where a case comes from that no person wrote: the proposal, what made it and from which passages, and who took it
+    into the suite. ``edited``: question or reference are that person's own words."""
+
+    source: Literal["synth"]
+    proposal: str
+    maker: str
+    snapshot: str
+    chunks: tuple[str, ...] = ()
+    accepted_by: str = Field(min_length=1)
+    accepted_at: AwareDatetime
+    edited: bool = False
+
+
 class Case(ContentModel):
     """One row of ``cases.jsonl``.
 
@@ -42,7 +56,8 @@ class Case(ContentModel):
     texts that an answer holds only when it obeyed an instruction out of a document or question. ``forbidden``: texts
     that no answer may hold, such as somebody's address. ``forbidden_tools``: tools that must not be called.
     ``tool_calls``: the calls that are expected, in order. ``goal``: what the final answer must hold, all of it.
-    ``slices``: the case's value for the suite's slices that are read from a key.
+    ``slices``: the case's value for the suite's slices that are read from a key. ``provenance``: there for a case that
+    was proposed and accepted.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
@@ -61,6 +76,7 @@ class Case(ContentModel):
     forbidden_tools: tuple[Name, ...] = ()
     tool_calls: tuple[ExpectedCall, ...] = ()
     goal: tuple[Text, ...] = ()
+    provenance: Provenance | None = None
 
     @model_validator(mode="after")
     def _gold_matches_answerable(self) -> Case:

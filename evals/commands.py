@@ -13,6 +13,8 @@ from evals.compare_commands import compare_command, plan_command
 from evals.evidence_commands import app as evidence_app
 from evals.gate_commands import gate
 from evals.report_commands import report_command
+from evals.synth_commands import app as proposals_app
+from evals.synth_commands import synth_command
 from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
@@ -25,7 +27,9 @@ app.command("compare")(compare_command)
 app.command("gate")(gate)
 app.command("plan")(plan_command)
 app.command("report")(report_command)
+app.command("synth")(synth_command)
 app.add_typer(evidence_app, name="evidence")
+app.add_typer(proposals_app, name="proposals")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -123,8 +123,8 @@ def list_suites(project_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in suites_folder(project_dir).glob("*/suite.yaml"))
 
 
-def load_suite(project_dir: Path, name: str) -> Suite:
-    """Load and check one suite.
+def load_suite(project_dir: Path, name: str, *, may_be_empty: bool = False) -> Suite:
+    """Load and check one suite. ``may_be_empty``: it may be one that has no cases, or no file of them, yet.
 
     Raises NotFound that lists the known suites, or UserError with file and line for an unknown key, metric or
     parameter, an id used twice, a gold page that the corpus does not have, and a suite without cases.
@@ -144,7 +144,9 @@ def load_suite(project_dir: Path, name: str) -> Suite:
         )
     cases_path = folder / definition.cases
     corpus = _corpus_folder(project_dir, definition.corpus, path)
-    cases, lines = _load_cases(cases_path, corpus, definition)
+    if may_be_empty and not cases_path.exists():
+        return Suite(definition, (), folder, _hash((path,)))
+    cases, lines = _load_cases(cases_path, corpus, definition, may_be_empty=may_be_empty)
     return Suite(definition, cases, folder, _hash((path, cases_path)), lines)
 
 
@@ -199,7 +201,9 @@ def _corpus_folder(project_dir: Path, corpus: str, suite_path: Path) -> Path:
     return folder
 
 
-def _load_cases(path: Path, corpus: Path, definition: SuiteDefinition) -> tuple[tuple[Case, ...], dict[str, int]]:
+def _load_cases(
+    path: Path, corpus: Path, definition: SuiteDefinition, *, may_be_empty: bool
+) -> tuple[tuple[Case, ...], dict[str, int]]:
     lines: dict[str, int] = {}
     cases: list[Case] = []
     problems: list[str] = []
@@ -210,7 +214,7 @@ def _load_cases(path: Path, corpus: Path, definition: SuiteDefinition) -> tuple[
         problems += [
             f"{path}:{line}: the gold page {page!r} is not in {corpus}."
             for page in case.pages
-            if not _is_page(corpus, page)
+            if not is_page(corpus, page)
         ]
         problems += [
             f"{path}:{line}: key 'slices': {key!r} is no slice of the suite that is read from a key."
@@ -221,7 +225,7 @@ def _load_cases(path: Path, corpus: Path, definition: SuiteDefinition) -> tuple[
     problems += [f"{path}:{lines[case.id]}: {text}" for case, text in _unpaired(cases)]
     if problems:
         raise UserError("\n".join(problems))
-    if not cases:
+    if not cases and not may_be_empty:
         raise UserError(f"{path}: holds no cases.")
     return tuple(cases), lines
 
@@ -242,7 +246,8 @@ def _unpaired(cases: Sequence[Case]) -> list[tuple[Case, str]]:
     return problems
 
 
-def _is_page(corpus: Path, page: str) -> bool:
+def is_page(corpus: Path, page: str) -> bool:
+    """Whether ``page`` is a file inside the folder ``corpus``."""
     relative = Path(page)
     try:
         return not relative.is_absolute() and ".." not in relative.parts and (corpus / relative).is_file()
