@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from evals.aggregate import scored_cases
 from evals.comparing.compare import Comparison
-from evals.metrics.catalogue import resolve_metric
+from evals.comparing.score_changes import (
+    KINDS,
+    Kind,
+    ScoreChange,
+    count_kinds,
+    counts_as_change,
+    kind_of,
+    score_change,
+)
 from evals.metrics.metric import Metric
 from evals.metrics.score import Score, Unscored
-from evals.reports.reported_run import ReportedRun
+from evals.reports.reported_run import ReportedRun, known_metrics
 from evals.runs.row import Row
 
-Kind = Literal["lost", "worse", "mixed", "better", "gained", "answer"]
-
-KINDS: Mapping[Kind, str] = {
-    "lost": "score lost",
-    "worse": "worse",
-    "mixed": "better and worse",
-    "better": "better",
-    "gained": "score gained",
-    "answer": "other answer, same scores",
-}
-"""What became of a case, the worst first. ``lost``: it had a score and has none now."""
-
 _ABSENT = Unscored("the case has no row")
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreChange:
-    """One metric of one case; None is unscored, with the reason beside it. ``change`` is in parts of the scale, more is
-    better, and None when a side lacks a score."""
-
-    metric: str
-    old: float | None
-    new: float | None
-    change: float | None
-    why_old: str = ""
-    why_new: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +46,23 @@ class CaseChange:
 
 def find_changes(old: ReportedRun, new: ReportedRun, comparison: Comparison) -> tuple[CaseChange, ...]:
     """The cases that differ, the worst first. What an answer took differs in every run, so it makes no case differ."""
-    metrics = [resolve_metric(each.metric) for each in comparison.metrics if each.group != "performance"]
-    scores = {metric.name: (metric, scores_by_case(metric, old), scores_by_case(metric, new)) for metric in metrics}
+    metrics = [each for each in known_metrics([one.metric for one in comparison.metrics]) if counts_as_change(each)]
+    scores = [(metric, scores_by_case(metric, old), scores_by_case(metric, new)) for metric in metrics]
     found = []
     for case in dict.fromkeys([*old.by_case, *new.by_case]):
         changed = tuple(
-            change for metric, before, after in scores.values() if (change := _change(metric, case, before, after))
+            change
+            for metric, before, after in scores
+            if (change := score_change(metric, before.get(case, _ABSENT), after.get(case, _ABSENT)))
         )
         first, second = (_first(run, case) for run in (old, new))
         if changed or _output(first) != _output(second):
-            found.append(CaseChange(case, _kind(changed), changed, first, second))
+            found.append(CaseChange(case, kind_of(changed), changed, first, second))
     return tuple(sorted(found, key=_order))
 
 
-def count_kinds(changes: tuple[CaseChange, ...]) -> dict[Kind, int]:
-    counts = Counter(change.kind for change in changes)
-    return {kind: counts[kind] for kind in KINDS}
-
-
-def kinds_in_words(changes: tuple[CaseChange, ...], cases: int) -> str:
-    """Such as "2 worse, 1 better, 37 with the same scores"."""
-    counts = count_kinds(changes)
-    same = cases - sum(count for kind, count in counts.items() if kind != "answer")
-    words = [f"{count} {KINDS[kind]}" for kind, count in counts.items() if count and kind != "answer"]
-    return ", ".join([*words, f"{same} with the same scores"])
+def counts_of(changes: Iterable[CaseChange]) -> dict[Kind, int]:
+    return count_kinds(change.kind for change in changes)
 
 
 def said(row: Row | None) -> str:
@@ -110,32 +85,6 @@ def _first(run: ReportedRun, case: str) -> Row | None:
 
 def _output(row: Row | None) -> tuple[object, ...]:
     return () if row is None else (row.answer, row.abstained, tuple(row.errors))
-
-
-def _change(metric: Metric, case: str, before: Mapping[str, Score], after: Mapping[str, Score]) -> ScoreChange | None:
-    old, new = before.get(case, _ABSENT), after.get(case, _ABSENT)
-    if isinstance(old, float) and isinstance(new, float):
-        if old == new:
-            return None
-        low, high = metric.scale
-        sign = 1.0 if metric.direction == "higher" else -1.0
-        return ScoreChange(metric.name, old, new, sign * (new - old) / (high - low))
-    if isinstance(old, float) and isinstance(new, Unscored):
-        return ScoreChange(metric.name, old, None, None, why_new=new.reason)
-    if isinstance(old, Unscored) and isinstance(new, float):
-        return ScoreChange(metric.name, None, new, None, why_old=old.reason)
-    return None
-
-
-def _kind(scores: tuple[ScoreChange, ...]) -> Kind:
-    if any(each.new is None for each in scores):
-        return "lost"
-    ups, downs = (any(sign * (each.change or 0.0) > 0 for each in scores) for sign in (1, -1))
-    if downs:
-        return "mixed" if ups else "worse"
-    if ups:
-        return "better"
-    return "gained" if scores else "answer"
 
 
 def _order(change: CaseChange) -> tuple[int, float, str]:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evals.comparing.score_changes import KINDS, Kind, ScoreChange
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.score import Unscored
-from evals.reports.changes import KINDS, CaseChange, Kind, ScoreChange, count_kinds
+from evals.reports.changes import CaseChange, counts_of
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
 from evals.reports.reported_run import ReportedRun
@@ -36,7 +37,7 @@ def changed_cases(report: Report) -> str:
         return ""
     if not changes:
         return "<p>No case has another score or another answer.</p>"
-    counts = count_kinds(changes)
+    counts = counts_of(changes)
     metrics = metrics_changed(changes)
     kinds = [("all", f"all {len(changes)}"), *((kind, f"{KINDS[kind]} {n}") for kind, n in counts.items() if n)]
     filters = _choice("Show", "kind", kinds)

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evals.comparing.compare import MetricComparison
+from evals.comparing.score_changes import ScoreChange
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.score import Score, Unscored
-from evals.reports.changes import CaseChange, ScoreChange, said, scores_by_case
+from evals.reports.changes import CaseChange, said, scores_by_case
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
 from evals.reports.texts import excerpt, visible

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.comparing.compare import MetricComparison
+from evals.comparing.score_changes import KINDS, ScoreChange, counts_in_words
 from evals.metrics.catalogue import resolve_metric
-from evals.reports.changes import KINDS, CaseChange, ScoreChange, kinds_in_words, said
+from evals.reports.changes import CaseChange, counts_of, said
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
 from evals.reports.texts import code_block, code_span, excerpt, html, one_line
@@ -51,7 +52,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield _checks(report.gate.rules)
     yield _differences(report) if report.comparison else _values(report)
     if report.comparison:
-        yield f"Cases: {kinds_in_words(report.changes, report.comparison.cases)}."
+        yield f"Cases: {counts_in_words(counts_of(report.changes), report.comparison.cases)}."
     notes = [each.text for each in report.warnings if each.level == "note"]
     if notes:
         yield "\n".join(f"- {code_span(text, 600)}" for text in notes)

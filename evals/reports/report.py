@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evals.comparing.compare import Comparison
-from evals.reports.changes import CaseChange, count_kinds, find_changes
+from evals.reports.changes import CaseChange, counts_of, find_changes
 from evals.reports.reported_run import ReportedRun, reported_run
 from evals.runs.run import EvalRun
 from evals.verdict import GateReport, Verdict
@@ -91,7 +91,7 @@ class Report:
             "base": None if self.base is None else {"name": self.base_name, **self.base.as_json()},
             "comparison": None if self.comparison is None else self.comparison.as_json(),
             "changes": [each.as_json() for each in self.changes],
-            "change_counts": dict(count_kinds(self.changes)) if self.comparison else None,
+            "change_counts": dict(counts_of(self.changes)) if self.comparison else None,
             "margins": dict(self.margins),
             "margins_of": self.margins_of or None,
             "gate": None if self.gate is None else self.gate.as_json(),

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evals.reports.changes import KINDS, count_kinds
+from evals.comparing.score_changes import KINDS
+from evals.reports.changes import counts_of
 from evals.reports.figures import Figures, figures_of
 from evals.reports.html_cases import all_cases, changed_cases, filter_rules, missing_scores
 from evals.reports.html_plots import metric_plots
@@ -120,7 +121,7 @@ def _counts(report: Report) -> str:
     run = report.run
     tiles = [(str(run.aggregates["cases"]), "cases", "")]
     if report.comparison is not None:
-        counts = count_kinds(report.changes)
+        counts = counts_of(report.changes)
         tiles += [
             (str(n), KINDS[kind], "bad" if kind in _BAD_KINDS and n else "")
             for kind, n in counts.items()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from evals.reports.changes import kinds_in_words
+from evals.comparing.score_changes import counts_in_words
+from evals.reports.changes import counts_of
 from evals.reports.reported_run import ReportedRun
 from lockgate.terminal import plain
 
@@ -29,7 +30,7 @@ def render(report: Report, console: Console) -> None:
         say(f"{'NOT TO BE RELIED ON: ' if each.level == 'bad' else ''}{each.text}")
     if report.comparison is not None:
         compare_table.render(report.comparison, console)
-        say(f"Cases: {kinds_in_words(report.changes, report.comparison.cases)}.")
+        say(f"Cases: {counts_in_words(counts_of(report.changes), report.comparison.cases)}.")
     else:
         console.print(build_table(report.run))
         for line in summary_lines(report.run):
