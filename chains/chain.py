@@ -102,8 +102,12 @@ class Chain:
                 async for event in events:
                     if isinstance(event, Finished):
                         draft.stages.add("total", started)
-                        await asyncio.to_thread(write_trace, parts.db, draft.finished(event.answer))
-                        written = True
+                        written = True  # when this is cancelled, the thread goes on and writes it
+                        try:
+                            await asyncio.to_thread(write_trace, parts.db, draft.finished(event.answer))
+                        except Exception:
+                            written = False
+                            raise
                     else:
                         draft.said.append(event.text)
                     yield event

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from lockgate.errors import LockgateError, NotFound, PolicyRefused, Unavailable, UserError
 from lockgate.store.database import Database, open_database
-from lockgate.store.traces import get_trace, list_traces
+from lockgate.store.traces import TraceRecord, get_trace, list_traces, write_trace
 from lockgate.types import AskRequest, Finished, Message, Token
 from prompts.collection import find_prompt
 from tests.chains.fakes import REVOKE, ROTATE, FakeRetriever, ScriptedGenerator, ask, chain_over, passage
@@ -261,3 +262,34 @@ def test_many_questions_at_once_do_not_mix(tmp_path: Path, db: Database) -> None
 
     assert asyncio.run(many()) == [f"How do I rotate key number {i}?" for i in range(20)]
     assert len(list_traces(db)) == 20
+
+
+async def test_a_caller_who_leaves_while_the_trace_is_written_finds_one_trace(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(database: Database, trace: TraceRecord) -> None:
+        writing.set()
+        may_go_on.wait(10)
+        write_trace(database, trace)
+
+    monkeypatch.setattr("chains.chain.write_trace", slowly)
+    chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES))
+
+    async def consume() -> None:
+        async for _ in chain.ask(AskRequest(question="How do I rotate a key?")):
+            pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.to_thread(writing.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(100):
+        if traces := list_traces(db):
+            break
+        await asyncio.sleep(0.02)
+    assert [trace.status for trace in traces] == ["ok"]
