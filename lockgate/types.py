@@ -136,7 +136,7 @@ class Answer:
     channel: str = ""  # through which it was asked; "" when it was asked by the release's id
     forced: bool = False  # the channel points here without its gate's consent
     usage: Usage = Usage()
-    finish_reason: Literal["stop", "length"] = "stop"
+    finish_reason: Literal["stop", "length", "content_filter"] = "stop"
     uncited_sentences: int = 0
     guardrails: tuple[str, ...] = ()  # what the policy and the citing did, in words
     indexing: float | None = None
