@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MARKER = "<!-- lockgate-action -->"
+MARKER = "<!-- lockgate-action"
 MAX_COMMENT = 65_000
 """GitHub takes 65,536 characters."""
 
@@ -138,8 +138,11 @@ def install() -> int:
 def prepare() -> int:
     """Fetch the base into a tree of its own, and name the cache that may hold what was measured of it."""
     here = job()
-    for folder in (here.state, here.cache, here.out):
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (here.state, here.cache, here.out, here.base):
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier use in the same job
+        if folder != here.base:
+            folder.mkdir(parents=True)
+    git(here.workspace, "worktree", "prune")
     if key := os.environ.get("INPUT_SIGNING_KEY", "").strip():
         _keep_key(here, key)
     base = _base_commit(here.workspace)
@@ -147,8 +150,7 @@ def prepare() -> int:
     if not base:
         output("cache-key", "")
         return 0
-    if not here.base.exists():
-        git(here.workspace, "worktree", "add", "--detach", "--force", str(here.base), base)
+    git(here.workspace, "worktree", "add", "--detach", "--force", str(here.base), base)
     output("cache-key", "" if given("CACHE") == "false" else f"lockgate-base-{_cache_name(here, base)}")
     return 0
 
@@ -284,7 +286,10 @@ def _measure_base(here: Job, project: Path, found: Measured) -> None:
 
 
 def _from_cache(here: Job, project: Path, suites: Sequence[str]) -> str:
-    release, key = ((here.cache / name).read_text().strip() for name in ("release", "key"))
+    try:
+        release, key = ((here.cache / name).read_text(encoding="ascii").strip() for name in ("release", "key"))
+    except (OSError, ValueError) as error:
+        raise Stop(f"it is not whole ({error}).") from None
     if not re.fullmatch(r"[0-9a-f]{64}", release) or not re.fullmatch(r"[A-Za-z0-9+/=]{44}", key):
         raise Stop("it does not hold what this action writes.")
     # For this job alone: what is in the cache is believed as much as the cache is.
@@ -361,7 +366,7 @@ def _comment(here: Job, found: Measured) -> str:
     head, base = found.release[:12] or "none", found.base_release[:12]
     same = " They are the same." if base and found.base_release == found.release else ""
     parts = [
-        MARKER,
+        marker(),
         f"## Lockgate: {found.verdict}",
         f"Release `{head}`{f', compared with `{base}` of the base' if base else ', compared with nothing'}.{same}",
     ]
@@ -379,6 +384,12 @@ def _comment(here: Job, found: Measured) -> str:
     if left_out:
         parts.append(f"Too long for a comment, see the artifact: {', '.join(f'`{name}`' for name in left_out)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def marker() -> str:
+    """The hidden first line of a comment; each project and channel of a repository has a comment of its own."""
+    what = hashlib.sha256(f"{given('PROJECT')}\0{given('CHANNEL')}".encode()).hexdigest()[:12]
+    return f"{MARKER} {what} -->"
 
 
 def _gate_lines(gate: Mapping[str, Any]) -> Iterator[str]:
@@ -402,11 +413,8 @@ def comment() -> int:
     """Write the job's summary, and the comment where there is a pull request and a token that may."""
     here = job()
     path = here.out / "comment.md"
-    text = (
-        path.read_text(encoding="utf-8")
-        if path.is_file()
-        else f"{MARKER}\n\n## Lockgate: INCONCLUSIVE\n\nNothing was measured; see the log.\n"
-    )
+    nothing = f"{marker()}\n\n## Lockgate: INCONCLUSIVE\n\nNothing was measured; see the log.\n"
+    text = path.read_text(encoding="utf-8") if path.is_file() else nothing
     _append("GITHUB_STEP_SUMMARY", text)
     number = _pull_request()
     token = os.environ.get("INPUT_TOKEN", "").strip()
@@ -428,20 +436,20 @@ def _send(number: int, token: str, text: str) -> None:
     if not _REPOSITORY.fullmatch(repository):
         raise Stop("GITHUB_REPOSITORY names no repository.")
     api = f"{_api()}/repos/{repository}/issues"
-    known = _own_comment(f"{api}/{number}/comments", token)
+    known = _own_comment(f"{api}/{number}/comments", token, text.partition("\n")[0])
     if known is None:
         call("POST", f"{api}/{number}/comments", token, {"body": text})
     else:
         call("PATCH", f"{api}/comments/{known}", token, {"body": text})
 
 
-def _own_comment(url: str, token: str) -> int | None:
+def _own_comment(url: str, token: str, first: str) -> int | None:
     """That of this action: by its marker and by who wrote it, since anybody can write a marker."""
     author = given("COMMENT_AUTHOR") or "github-actions[bot]"
     for page in range(1, 101):
         found = call("GET", f"{url}?per_page=100&page={page}", token)
         for each in found:
-            if str(each.get("body") or "").startswith(MARKER) and (each.get("user") or {}).get("login") == author:
+            if str(each.get("body") or "").startswith(first) and (each.get("user") or {}).get("login") == author:
                 return int(each["id"])
         if len(found) < 100:
             return None
