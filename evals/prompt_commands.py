@@ -89,7 +89,8 @@ def diff(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions of a prompt, or of all prompts, word by word; with --suite also what they make of cases."""
+    """Compare two versions of a prompt, or of all prompts, word by word; with --suite also what they make of cases, and
+    which of these got better or worse."""
     if suite is None:
         if limit is not None:
             raise UserError("--limit is about the cases of a suite: give --suite too.")
@@ -122,6 +123,12 @@ def diff(
     ]
     typer.echo()
     render_outputs(outputs, Console(), (titles[0], titles[1]))
+    before, after = (each.id[:12] for each in (releases.before, releases.after))
+    typer.echo(
+        f"These are counts, no verdict. For intervals, measure both with lockgate evals run {suite} --release ID, "
+        f"then: lockgate evals compare {before} {after}",
+        err=True,
+    )
 
 
 def _values_of_case(settings: Settings, prompt: Prompt, case: str, release: str | None) -> dict[str, object]:
@@ -165,7 +172,7 @@ def _outputs(
     settings: Settings, arguments: list[str], suite: Suite, limit: int | None, mode: Mode
 ) -> tuple[PromptReleases, Comparison] | None:
     from chains.local import open_host
-    from evals.comparing.prompt_outputs import build_both
+    from evals.comparing.prompt_outputs import build_both, scoring_of
     from evals.comparing.release_asker import ReleaseAsker
     from evals.comparing.side_by_side import compare
     from lockgate.actor import Actor, current_actor
@@ -183,5 +190,6 @@ def _outputs(
         with open_host(settings, "lockgate prompts diff") as host, progress_bars() as progress:
             asker = ReleaseAsker(settings, db, host, Actor(f"{actor.name} (prompts diff)", actor.verified))
             cases = suite.select(limit=limit)
-            outputs = asyncio.run(compare(asker, releases.before, releases.after, suite, cases, progress, mode=mode))
+            sides, scoring = (releases.before, releases.after), scoring_of(settings, suite)
+            outputs = asyncio.run(compare(asker, *sides, suite, cases, progress, mode=mode, scoring=scoring))
     return releases, outputs

@@ -7,11 +7,12 @@ Software Engineering 28(2), 2002 (the algorithm ddmin).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evals.comparing.parts import Part, differing_parts, mix
+from evals.metrics.score import Score
 from lockgate.errors import Corrupt, Inconclusive, UserError
 from lockgate.ports import Progress
 from lockgate.release import Manifest
@@ -28,7 +29,8 @@ _STAGE = "bisect"
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What a release did with the case. ``problem`` is not empty when it did nothing; a refusal by the policy is an
-    answer as good as any. ``score`` is None without a metric."""
+    answer as good as any. ``score`` is None without a metric. ``scores`` are by other metrics, where they were asked
+    for."""
 
     release: str
     text: str = ""
@@ -38,6 +40,7 @@ class Observed:
     score: float | None = None
     trace_id: str = ""
     problem: str = ""
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {

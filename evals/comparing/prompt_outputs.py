@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chains.assembly import prompt_of
 from chains.definition import ChainDefinition, load_chain
 from chains.release import build_manifest
+from evals.comparing.score_changes import counts_as_change
+from evals.comparing.side_by_side import Scoring
+from evals.metrics.metric import Tools
+from evals.metrics.repeats import measured_metrics
+from evals.suite import Suite
 from ingestion.embedding import open_embedder
 from lockgate.errors import NotFound, UserError
 from lockgate.release import Manifest, PromptRole
@@ -112,3 +118,19 @@ def _note(manifest: Manifest, roles: set[PromptRole], mode: str) -> str:
             "is not what its readers get."
         )
     return ""
+
+
+def scoring_of(settings: Settings, suite: Suite) -> Scoring:
+    """The suite's metrics that one answer can be scored by: not those that ask a judge, compare cases with each other,
+    or measure what an answer took."""
+    chosen = [metric for metric in suite.metrics("offline") if not {"judge", "peers"} & set(metric.needs)]
+    metrics = tuple(metric for metric in measured_metrics(chosen) if counts_as_change(metric))
+    embedder = None
+    if any("embedder" in metric.needs for metric in metrics):
+        embedder = open_embedder(settings).load()
+
+    def tools_of(manifest: Manifest) -> Tools:
+        schema = prompt_of(manifest, "answer").output_schema
+        return Tools(embedder=embedder, check_output=schema.text_errors if schema else None, folder=suite.folder)
+
+    return Scoring(metrics, tools_of)

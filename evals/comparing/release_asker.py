@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chains.release import keep_release
 from chains.target import Target
 from evals.case import Case
 from evals.comparing.bisect import Observed
+from evals.metrics.metric import NO_TOOLS, Tools
 from evals.metrics.score import NotApplicable, Unscored
 from evals.runs.asking import run_case
 from evals.suite import Suite
@@ -43,15 +45,19 @@ class ReleaseAsker:
         case: Case,
         *,
         metric: str | None = None,
+        metrics: Sequence[str] = (),
+        tools: Tools = NO_TOOLS,
         mode: AnswerMode | None = None,
     ) -> Observed:
-        """What the release does with the case. With ``metric``, having no score for it is a problem."""
+        """What the release does with the case, scored by ``metrics``. With ``metric``, having no score for it is a
+        problem."""
         try:
             asker = self.open(manifest)
         except LockgateError as error:
             return Observed(manifest.id, problem=str(error))
-        metrics = (metric,) if metric else ()
-        row = await run_case(case, asker, asker, metrics=metrics, timeout=suite.definition.timeout_s, mode=mode)
+        wanted = (metric, *metrics) if metric else metrics
+        timeout = suite.definition.timeout_s
+        row = await run_case(case, asker, asker, metrics=wanted, timeout=timeout, mode=mode, tools=tools)
         score = row.scores[metric] if metric else None
         if isinstance(score, Unscored | NotApplicable):
             return Observed(manifest.id, problem=f"{metric}: {score.reason}")
@@ -59,7 +65,7 @@ class ReleaseAsker:
         if answer is None:
             refused = row.code == "policy_refused"
             text, problem = (error_text, "") if refused else ("", error_text)
-            return Observed(manifest.id, text=text, refused=refused, score=score, problem=problem)
+            return Observed(manifest.id, text=text, refused=refused, score=score, problem=problem, scores=row.scores)
         return Observed(
             manifest.id,
             text=answer.text,
@@ -67,4 +73,5 @@ class ReleaseAsker:
             mode=answer.mode,
             score=score,
             trace_id=answer.trace_id,
+            scores=row.scores,
         )

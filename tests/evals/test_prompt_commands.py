@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -210,6 +211,49 @@ def test_outputs_of_both_versions_stand_side_by_side(project: Project) -> None:
     assert "2 of 4 cases changed; 2 with the same output not shown." in out
     assert "answers by quoting, which uses no answer prompt" in " ".join(result.stderr.split())
     assert "answers: 8 of 8" in result.stderr
+
+
+def test_it_says_which_cases_got_better_or_worse_and_by_what(project: Project) -> None:
+    commit(project)
+    write_prompt(project, "Rotate a key every thirty days.")
+    result = run("diff", "answer", "HEAD..", "--suite", "tiny")
+    out = " ".join(result.stdout.split())
+    assert "2 worse, 2 with the same scores, by token_f1, abstention_accuracy." in out
+    assert "(worse)" in out
+    assert re.search(r"token_f1 0\.\d+ to 0\.\d+", re.sub(r"[^\w. ]+ *", "", out))
+    assert "no verdict" in result.stderr
+    body = json.loads(run("diff", "HEAD..", "--suite", "tiny", "--json").stdout)["outputs"]
+    assert body["metrics"] == ["token_f1", "abstention_accuracy"]
+    assert body["counts"] == {"lost": 0, "worse": 2, "mixed": 0, "better": 0, "gained": 0, "answer": 0}
+    kinds = {case["case"]: case["kind"] for case in body["cases"]}
+    assert kinds == {"rotate": "worse", "gate": "same", "follow": "worse", "moon": "same"}
+    rotate = next(case for case in body["cases"] if case["case"] == "rotate")
+    assert [(each["metric"], each["old"] > each["new"]) for each in rotate["scores"]] == [("token_f1", True)]
+
+
+def test_the_other_way_round_the_same_cases_got_better(project: Project) -> None:
+    write_prompt(project, "Rotate a key every thirty days.")
+    commit(project)
+    write_prompt(project, "Rotate a key every ninety days.")
+    body = json.loads(run("diff", "HEAD..", "--suite", "tiny", "--json").stdout)["outputs"]
+    assert body["summary"] == "2 better, 2 with the same scores, by token_f1, abstention_accuracy."
+
+
+def test_a_case_that_broke_lost_its_scores(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Obedient):
+        async def stream(self, messages: Sequence[Message], **options: object) -> AsyncIterator[str]:
+            if "thirty" in messages[0].content:
+                raise RuntimeError("boom")
+            async for token in super().stream(messages, **options):
+                yield token
+
+    monkeypatch.setattr("lockgate.models.generator.load_generator", lambda *_: Broken())
+    commit(project)
+    write_prompt(project, "Rotate a key every thirty days.")
+    outputs = json.loads(run("diff", "HEAD..", "--suite", "tiny", "--limit", "1", "--json").stdout)["outputs"]
+    assert outputs["cases"][0]["kind"] == "lost"
+    assert "boom" in outputs["cases"][0]["scores"][0]["why_new"]
+    assert outputs["summary"].startswith("1 score lost")
 
 
 def test_json_has_every_case_and_the_two_releases(project: Project) -> None:
