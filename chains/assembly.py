@@ -12,6 +12,7 @@ from chains.chain import Chain, ChainParts
 from chains.chat_model import LocalChatModel, probe_server, server_model
 from chains.definition import ChainDefinition
 from guardrails.policy import Policy, policy_from_text
+from guardrails.tools import tools_with
 from ingestion.embedding import open_pinned_embedder
 from ingestion.retriever import SnapshotRetriever
 from ingestion.service import EmbedderHandle, IndexService, OpenSnapshot
@@ -128,6 +129,7 @@ def assemble_chain(manifest: Manifest, db: Database, service: IndexService, mode
             policy=policy_of(manifest),
             db=db,
             count_tokens=embedder.count_tokens,
+            guard_tools=tools_with(embedder.load),
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,12 @@ from chains.condense import condense, follows_up
 from chains.definition import ChainDefinition, Relevance
 from chains.draft import TraceDraft
 from chains.extractive import Quote, choose_quotes, write_quotes
+from guardrails.check import GuardTools, Seen
+from guardrails.finding import StageResult
+from guardrails.guard import Guard, without_controls
 from guardrails.policy import Policy
-from lockgate.errors import UserError
+from guardrails.stream import AnswerStream
+from lockgate.errors import PolicyRefused, UserError
 from lockgate.store.database import Database
 from lockgate.store.traces import write_trace
 from lockgate.types import Answer, AnswerEvent, AnswerMode, AskRequest, Finished, Passage, Retrieval, Token
@@ -49,6 +53,7 @@ class ChainParts:
     policy: Policy
     db: Database
     count_tokens: Callable[[Sequence[str]], list[int]]
+    guard_tools: GuardTools = field(default_factory=GuardTools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class _State:
     retrieval: Retrieval | None = None
     relevant: bool = False
     found: tuple[Passage, ...] = field(default=())
+    originals: Mapping[str, str] = field(default_factory=dict)
 
 
 class Chain:
@@ -68,9 +74,10 @@ class Chain:
 
     def __init__(self, parts: ChainParts) -> None:
         self._parts = parts
+        self._guard = Guard(parts.policy, parts.guard_tools)
         self._prepare: Runnable[_State, _State] = (
-            RunnableLambda(self._guard) | RunnableLambda(self._condense) | RunnableLambda(self._retrieve)
-        ) | RunnableLambda(self._decide)
+            RunnableLambda(self._guard_input) | RunnableLambda(self._condense) | RunnableLambda(self._retrieve)
+        ) | (RunnableLambda(self._guard_context) | RunnableLambda(self._decide))
 
     @property
     def definition(self) -> ChainDefinition:
@@ -83,6 +90,11 @@ class Chain:
     @property
     def retriever(self) -> Retriever:
         return self._parts.retriever
+
+    @property
+    def guard(self) -> Guard:
+        """The policy at work; its ``health`` says which checks cannot do theirs."""
+        return self._guard
 
     async def ask(self, request: AskRequest) -> AsyncIterator[AnswerEvent]:
         """Tokens as they are safe to show, then Finished. One trace is written, also when this fails or is closed.
@@ -110,7 +122,7 @@ class Chain:
                             raise
                     else:
                         draft.said.append(event.text)
-                    yield event
+                    yield _restored(event, state.originals)
             finally:
                 await events.aclose()
         except (GeneratorExit, asyncio.CancelledError):
@@ -127,13 +139,50 @@ class Chain:
 
     # Steps before the answer, in order
 
-    def _guard(self, state: _State) -> _State:
-        with state.draft.stages.measure("guard_input"):
-            question = self._parts.policy.check_input(state.request.question).strip()
-            if not question:
+    async def _guard_input(self, state: _State) -> _State:
+        request, draft = state.request, state.draft
+        with draft.stages.measure("guard_input"):
+            history = tuple(message for message in request.history[-HISTORY:] if message.content.strip())
+            said = tuple(message.content for message in history)
+            text = without_controls(request.question).strip()
+            if not text:
                 raise UserError("The question is empty.")
-            history = tuple(message for message in state.request.history[-HISTORY:] if message.content.strip())
-        return replace(state, request=replace(state.request, question=question, history=history), question=question)
+            result = await self._look(state, Seen(text, "input", history=said))
+            draft.request = replace(request, question=result.written)
+            if result.blocked:
+                raise PolicyRefused(result.message)
+        question = result.text.strip()
+        request = replace(request, question=question, history=history)
+        return replace(state, request=request, question=question, originals=result.originals)
+
+    async def _guard_context(self, state: _State) -> _State:
+        """Passages as the policy lets them through to the model; a blocked one is as if it had not been found."""
+        if not self._parts.policy.checks("context"):
+            return state
+        with state.draft.stages.measure("guard_context"):
+            passed = []
+            for passage in state.found:
+                result = await self._look(state, Seen(passage.chunk.text, "context", question=state.question))
+                if not result.blocked:
+                    passed.append(replace(passage, chunk=replace(passage.chunk, text=result.text)))
+        return replace(state, found=tuple(passed))
+
+    async def _look(self, state: _State, seen: Seen) -> StageResult:
+        """What the policy does to a text; the trace holds it."""
+        served = state.request.served
+        result = await self._guard.look(seen, channel=served.channel)
+        state.draft.findings += [each for each in result.findings if each.acted or each.error]
+        return result
+
+    def _answer_stream(self, state: _State, passages: Sequence[Passage], prompt: str = "") -> AnswerStream:
+        seen = Seen(
+            "",
+            "output",
+            question=state.question,
+            passages=tuple(passage.chunk.text for passage in passages),
+            prompt=prompt,
+        )
+        return AnswerStream(self._guard, seen, channel=state.request.served.channel)
 
     async def _condense(self, state: _State) -> _State:
         with state.draft.stages.measure("condense"):
@@ -187,12 +236,16 @@ class Chain:
         with draft.stages.measure("answer"):
             quotes, cut = await asyncio.to_thread(self._quotes, state)
             citations = answers.citations_of_quotes(quotes, state.found)
-            guard = parts.policy.output_filter(answers.urls(state.found), len(citations))
-            text = guard.feed(write_quotes(quotes)) + guard.finish()
+            markup = parts.policy.output_filter(answers.urls(state.found), len(citations))
+            stream = self._answer_stream(state, state.found)
+            text = await stream.feed(markup.feed(write_quotes(quotes)) + markup.finish()) + await stream.finish()
+        said = [text]
         for piece in answers.pieces(text):
             yield Token(piece)
-        answer = self._finish(state, text, citations, guardrails=guard.actions)
-        yield Finished(replace(answer, finish_reason="length") if cut else answer)
+        if stream.blocked:
+            yield Token(_said_instead(said, stream.message))
+        answer = self._finish(state, "".join(said), citations, notes=markup.actions, stream=stream)
+        yield Finished(replace(answer, finish_reason="length") if cut and not stream.blocked else answer)
 
     def _quotes(self, state: _State) -> tuple[list[Quote], bool]:
         """The quotes, and whether ``max_tokens`` cost any; the first is kept whatever its length."""
@@ -221,7 +274,10 @@ class Chain:
         temperature = request.temperature if request.temperature is not None else defaults.temperature or 0.0
         model = await asyncio.to_thread(parts.chat_model)
         citer = SentenceCiter(given)
-        guard = parts.policy.output_filter(answers.urls(given), len(given))
+        markup = parts.policy.output_filter(answers.urls(given), len(given))
+        stream = self._answer_stream(
+            state, given, "\n".join(each.content for each in messages if each.role == "system")
+        )
         said: list[str] = []
         raw: list[str] = []
         started = time.perf_counter()
@@ -233,16 +289,19 @@ class Chain:
                 if not raw:
                     draft.stages.add("first_token", started)
                 raw.append(piece)
-                if shown := guard.feed(citer.feed(piece)):
+                if shown := await stream.feed(markup.feed(citer.feed(piece))):
                     said.append(shown)
                     yield Token(shown)
-                if citer.repeats:
+                if citer.repeats or stream.blocked:
                     break
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
-        if rest := guard.feed(citer.finish()) + guard.finish():
+        rest = await stream.feed(markup.feed(citer.finish()) + markup.finish()) + await stream.finish()
+        if rest:
             said.append(rest)
             yield Token(rest)
+        if stream.blocked:
+            yield Token(_said_instead(said, stream.message))
         draft.stages.add("answer", started)
         text = "".join(said)
         if not text.strip():
@@ -250,7 +309,7 @@ class Chain:
             text = parts.definition.abstention
             yield Token(text)
         abstained = answers.says_not_found(text, parts.definition.abstention) and not citer.cited
-        notes = list(guard.actions)
+        notes = list(markup.actions)
         if citer.removed:
             notes.append(f"removed {citer.removed} unsupported citation(s)")
         if citer.uncited:
@@ -260,11 +319,13 @@ class Chain:
             text,
             answers.citations_of_passages(citer.cited, given),
             abstained=abstained,
-            guardrails=notes,
+            notes=notes,
+            stream=stream,
             prompt="\n".join(message.content for message in messages),
         )
-        length = parts.count_tokens(["".join(raw)])[0] >= limit
-        yield Finished(replace(answer, uncited_sentences=citer.uncited, finish_reason="length" if length else "stop"))
+        answer = replace(answer, uncited_sentences=citer.uncited)
+        length = not stream.blocked and parts.count_tokens(["".join(raw)])[0] >= limit
+        yield Finished(replace(answer, finish_reason="length") if length else answer)
 
     def _finish(
         self,
@@ -273,9 +334,13 @@ class Chain:
         citations: Sequence[Any],
         *,
         abstained: bool = False,
-        guardrails: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        stream: AnswerStream | None = None,
         prompt: str = "",
     ) -> Answer:
+        if stream is not None:
+            state.draft.findings += stream.findings
+        words = [each.in_words() for each in state.draft.findings]
         mode: AnswerMode = "generative" if state.draft.mode == "generative" else "extractive"
         retrieval = state.retrieval
         return Answer(
@@ -289,10 +354,34 @@ class Chain:
             channel=state.request.served.channel,
             forced=state.request.served.forced,
             usage=answers.usage(self._parts.count_tokens, prompt or state.question, text),
-            guardrails=tuple(guardrails),
+            finish_reason="content_filter" if stream is not None and stream.blocked else "stop",
+            guardrails=(*words, *notes),
             indexing=retrieval.indexing if retrieval else None,
             question=state.question,
         )
+
+
+def _said_instead(said: list[str], message: str) -> str:
+    """What follows what was said when the rest is blocked; noted in ``said``."""
+    text = f"\n\n{message}" if "".join(said).strip() else message
+    said.append(text)
+    return text
+
+
+def _restored(event: AnswerEvent, originals: Mapping[str, str]) -> AnswerEvent:
+    """The event as the user reads it: what was taken out of the question has its place in the answer again. Traces keep
+    the placeholders."""
+    if not originals:
+        return event
+    if isinstance(event, Token):
+        return Token(_with_originals(event.text, originals))
+    return Finished(replace(event.answer, text=_with_originals(event.answer.text, originals)))
+
+
+def _with_originals(text: str, originals: Mapping[str, str]) -> str:
+    for placeholder, original in originals.items():
+        text = text.replace(placeholder, original)
+    return text
 
 
 def is_relevant(retrieval: Retrieval, relevance: Relevance) -> bool:

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from guardrails.finding import Finding
 from lockgate.errors import LockgateError
 from lockgate.store.traces import Status, TraceRecord
 from lockgate.telemetry import Stages
@@ -27,6 +28,7 @@ class TraceDraft:
     condensed: str = ""
     retrieval: Retrieval | None = None
     said: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def finished(self, answer: Answer) -> TraceRecord:
         return self._record(

@@ -1,112 +1,202 @@
-"""A policy: which checks run on what goes in and what comes out, and what each of them does."""
+"""A policy: which checks run where, from which score on they act, and what they do then."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from guardrails.catalogue import MARKUP, AnyCheck, check_class
+from guardrails.check import STAGES, Action, CheckSettings, OnError, Stage
 from guardrails.links import LinkRules
+from guardrails.markup import Links
 from guardrails.output import OutputFilter
 from lockgate.content import ContentModel, parse_yaml, read_text
-from lockgate.errors import NotFound, PolicyRefused, UserError
+from lockgate.errors import NotFound, UserError
 
 SHIPPED = Path(__file__).parent / "policies"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\Z")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class InputLength(ContentModel):
-    """Blocks a text that is longer than ``max_characters``; ``message`` is what its writer reads."""
+class CheckOverride(ContentModel):
+    """What an override changes of one check; what is left out stays."""
 
-    check: Literal["input_length"]
-    action: Literal["block"]
-    max_characters: Annotated[int, Field(ge=1, le=1_000_000)]
-    message: Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class Citations(ContentModel):
-    """Removes markers such as [7] when no seventh passage was given."""
-
-    check: Literal["citations"]
-    action: Literal["redact"]
+    action: Action | None = None
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    on_error: OnError | None = None
+    message: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
-class Links(ContentModel):
-    """Removes images, tags that load or run something, and links to places that are not allowed."""
+class Override(ContentModel):
+    """Changes for some channels and groups of users; one without either would be for everybody, so it is refused.
 
-    check: Literal["links"]
-    action: Literal["redact"]
-    allowed_hosts: tuple[str, ...] = ()
+    Where several apply, later ones win.
+    """
 
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if not _HOST.match(host):
-                raise ValueError(
-                    f"{host!r} is not a host name in lower case, such as docs.example.org or *.example.org"
-                )
-        return value
+    channels: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    dry_run: bool | None = None
+    checks: dict[str, CheckOverride] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _for_somebody(self) -> Override:
+        if not self.channels and not self.groups:
+            raise ValueError("an override needs channels or groups: change the check itself to change it for all")
+        if self.dry_run is None and not self.checks:
+            raise ValueError("an override needs dry_run or checks to change something")
+        return self
+
+    def applies(self, channel: str, group: str) -> bool:
+        return (not self.channels or channel in self.channels) and (not self.groups or group in self.groups)
+
+
+class PolicyExample(ContentModel):
+    """A text, and what the policy must do with it: ``expect`` is an action, or "pass". ``check`` is the check that
+    has to do it; left out, any may. ``passages`` and ``question`` are what the text comes with."""
+
+    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    stage: Stage = "input"
+    expect: Action | Annotated[str, Field(pattern="^pass$")]
+    check: str | None = None
+    question: str = ""
+    passages: tuple[str, ...] = ()
+    note: str = ""
 
 
 class PolicyFile(ContentModel):
-    """The keys of a policy file."""
+    """The keys of a policy file: a list of checks for each stage, run in this order."""
 
     name: str
     description: Annotated[str, Field(min_length=1)]
     owner: Annotated[str, Field(min_length=1)]
-    input: tuple[InputLength, ...] = ()
-    output: tuple[Annotated[Citations | Links, Field(discriminator="check")], ...] = ()
+    dry_run: bool = False
+    document: tuple[AnyCheck, ...] = ()
+    input: tuple[AnyCheck, ...] = ()
+    context: tuple[AnyCheck, ...] = ()
+    tool_call: tuple[AnyCheck, ...] = ()
+    output: tuple[AnyCheck, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    examples: tuple[PolicyExample, ...] = ()
 
-    @field_validator("input", "output")
+    @field_validator(*STAGES)
     @classmethod
-    def _once(cls, value: tuple[InputLength | Citations | Links, ...]) -> tuple[InputLength | Citations | Links, ...]:
+    def _fit(cls, value: tuple[CheckSettings, ...], info: Any) -> tuple[CheckSettings, ...]:
         names = [check.check for check in value]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the check {name!r} is given twice")
+        for settings in value:
+            _fits(settings, info.field_name)
         return value
+
+    @model_validator(mode="after")
+    def _known(self) -> PolicyFile:
+        names = {check.check for stage in STAGES for check in getattr(self, stage)}
+        for override in self.overrides:
+            for name, change in override.checks.items():
+                if name not in names:
+                    raise ValueError(f"an override is for the check {name!r}, which no stage has")
+                _may(name, change.action)
+        for example in self.examples:
+            at = {check.check for check in getattr(self, example.stage)}
+            if example.check is not None and example.check not in at:
+                raise ValueError(
+                    f"an example is for the check {example.check!r}, which the stage {example.stage} does not have"
+                )
+        return self
+
+
+def _fits(settings: CheckSettings, stage: Stage) -> None:
+    kind = check_class(settings.check)
+    stages: Set[Stage] = kind.stages if kind else {"output"}
+    if stage not in stages:
+        raise ValueError(f"the check {settings.check!r} is for the stages {', '.join(sorted(stages))}, not {stage}")
+    _may(settings.check, settings.action)
+
+
+def _may(name: str, action: Action | None) -> None:
+    kind = check_class(name)
+    actions: Set[Action] = kind.actions if kind else {"redact"}
+    if action is not None and action not in actions:
+        raise ValueError(f"the check {name!r} can {', '.join(sorted(actions))}, not {action}")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A loaded policy. ``hash`` is the SHA-256 of the file's text with LF line ends."""
+    """A loaded policy, as it is for one channel and group. ``hash`` is the SHA-256 of the file's text with LF line
+    ends, whoever it is for."""
 
     name: str
     hash: str
-    description: str
-    owner: str
-    input: tuple[InputLength, ...]
-    output: tuple[Citations | Links, ...]
     text: str
     where: str
+    file: PolicyFile
+    dry_run: bool = False
 
-    def check_input(self, text: str) -> str:
-        """``text`` without control characters (line ends as LF). Raises PolicyRefused when a check blocks it."""
-        for check in self.input:
-            if len(text) > check.max_characters:
-                limit = f"{len(text)} characters, at most {check.max_characters}"
-                raise PolicyRefused(f"{check.message} ({limit})")
-        return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    @property
+    def description(self) -> str:
+        return self.file.description
+
+    @property
+    def owner(self) -> str:
+        return self.file.owner
+
+    @property
+    def examples(self) -> tuple[PolicyExample, ...]:
+        return self.file.examples
+
+    def checks(self, stage: Stage) -> tuple[CheckSettings, ...]:
+        """The checks of a stage, in order, without those that the output filter does."""
+        return tuple(each for each in getattr(self.file, stage) if each.check not in MARKUP)
+
+    def on_error(self, settings: CheckSettings, stage: Stage) -> OnError:
+        """What a failure of this check does: closed at the doors to the user, seen by a person elsewhere."""
+        return settings.on_error or ("block" if stage in ("input", "output") else "flag")
+
+    def view(self, channel: str = "", group: str = "") -> Policy:
+        """The policy as its overrides make it for this channel and group."""
+        file, dry_run = self.file, self.file.dry_run
+        for override in file.overrides:
+            if override.applies(channel, group):
+                dry_run = dry_run if override.dry_run is None else override.dry_run
+                file = _changed(file, override.checks)
+        return Policy(self.name, self.hash, self.text, self.where, file, dry_run)
 
     def output_filter(self, allowed_urls: Set[str], citation_count: int) -> OutputFilter:
         """A filter for one answer to ``citation_count`` passages, which hold ``allowed_urls``."""
         links: LinkRules | None = None
         count: int | None = None
-        for check in self.output:
+        for check in self.file.output:
             if isinstance(check, Links):
                 links = LinkRules(frozenset(check.allowed_hosts), frozenset(allowed_urls))
-            else:
+            elif check.check == "citations":
                 count = citation_count
         return OutputFilter(links=links, citation_count=count)
+
+
+def _changed(file: PolicyFile, changes: Mapping[str, CheckOverride]) -> PolicyFile:
+    stages: dict[str, Any] = {
+        stage: tuple(
+            each.model_copy(update=changes[each.check].model_dump(exclude_none=True)) if each.check in changes else each
+            for each in getattr(file, stage)
+        )
+        for stage in STAGES
+    }
+    return file.model_copy(update=stages)
+
+
+def list_policies(project_dir: Path) -> dict[str, Path]:
+    """Names and files: those that ship with Lockgate, and the project's own, which win."""
+    files: dict[str, Path] = {}
+    for folder in (SHIPPED, project_dir / "guardrails" / "policies"):
+        files |= {file.stem: file for file in sorted(folder.glob("*.yaml")) if file.is_file()}
+    return files
 
 
 def load_policy(project_dir: Path, name: str) -> Policy:
@@ -114,9 +204,7 @@ def load_policy(project_dir: Path, name: str) -> Policy:
 
     Raises NotFound, which lists the names, and UserError naming file, line and key.
     """
-    files: dict[str, Path] = {}
-    for folder in (SHIPPED, project_dir / "guardrails" / "policies"):
-        files |= {file.stem: file for file in folder.glob("*.yaml") if file.is_file()}
+    files = list_policies(project_dir)
     if not _NAME.match(name) or name not in files:
         raise NotFound(f"No policy is called {name[:80]!r}.", hint=f"Policies: {', '.join(sorted(files)) or 'none'}.")
     text = read_text(files[name]).replace("\r\n", "\n").replace("\r", "\n")
@@ -131,10 +219,8 @@ def policy_from_text(name: str, text: str, *, where: str) -> Policy:
     return Policy(
         name=name,
         hash=hashlib.sha256(text.encode()).hexdigest(),
-        description=loaded.description,
-        owner=loaded.owner,
-        input=loaded.input,
-        output=loaded.output,
         text=text,
         where=where,
+        file=loaded,
+        dry_run=loaded.dry_run,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from guardrails.policy import SHIPPED, load_policy
-from lockgate.errors import NotFound, PolicyRefused, UserError
+from lockgate.errors import NotFound, UserError
 
 HEADER = "name: own\ndescription: d\nowner: me\n"
 
@@ -20,30 +20,20 @@ def _own(project: Path, text: str, name: str = "own") -> None:
 def test_the_shipped_policy_loads_and_its_hash_is_of_its_text(tmp_path: Path) -> None:
     policy = load_policy(tmp_path, "default")
     assert policy.hash == hashlib.sha256((SHIPPED / "default.yaml").read_bytes()).hexdigest()
-    assert [check.check for check in (*policy.input, *policy.output)] == ["input_length", "citations", "links"]
+    assert [check.check for check in (*policy.file.input, *policy.file.output)] == [
+        "input_length",
+        "citations",
+        "links",
+    ]
 
 
 def test_a_projects_own_policy_replaces_a_shipped_one(tmp_path: Path) -> None:
     _own(tmp_path, HEADER.replace("own", "default", 1), "default")
     policy = load_policy(tmp_path, "default")
     assert policy.owner == "me"
-    assert policy.check_input("x" * 100_000)
+    assert policy.checks("input") == ()
     output = policy.output_filter(frozenset(), 0)
     assert output.feed("[9] ![a](b)") + output.finish() == "[9] ![a](b)"
-
-
-def test_a_text_over_the_limit_is_refused_with_the_policys_words(tmp_path: Path) -> None:
-    limit = "input: [{check: input_length, action: block, max_characters: 5, message: Too long.}]\n"
-    _own(tmp_path, HEADER + limit)
-    policy = load_policy(tmp_path, "own")
-    assert policy.check_input("12345") == "12345"
-    with pytest.raises(PolicyRefused, match=r"Too long\. \(6 characters, at most 5\)"):
-        policy.check_input("123456")
-
-
-def test_control_characters_are_taken_out_of_a_question(tmp_path: Path) -> None:
-    policy = load_policy(tmp_path, "default")
-    assert policy.check_input("a\x00b\x1b[1m\tc\r\nd\re\x9f\ud800ü🙂") == "ab[1m\tc\nd\neü🙂"
 
 
 def test_urls_of_the_passages_and_hosts_of_the_policy_are_allowed(tmp_path: Path) -> None:
@@ -64,8 +54,14 @@ def test_an_unknown_policy_is_not_found_and_the_names_are_listed(tmp_path: Path,
     [
         (HEADER + "outputs: []\n", "own.yaml:4: unknown key 'outputs'"),
         (HEADER.replace("own", "other", 1), "must be that of the file, 'own'"),
-        (HEADER + "input: [{check: input_length, action: block}]\n", "own.yaml:4: key 'input.0.max_characters'"),
-        (HEADER + "input:\n  - {check: links, action: redact}\n", "own.yaml:5: key 'input.0"),
+        (
+            HEADER + "input: [{check: input_length, action: block}]\n",
+            "own.yaml:4: key 'input.0.input_length.max_characters'",
+        ),
+        (
+            HEADER + "input:\n  - {check: links, action: redact}\n",
+            "own.yaml:4: key 'input': the check 'links' is for the stages output",
+        ),
         (HEADER + "output:\n  - {check: liks, action: redact}\n", "own.yaml:5: key 'output.0'"),
         (HEADER + "output:\n  - {check: links, action: flag}\n", "own.yaml:5: key 'output.0.links.action'"),
         (HEADER + "output:\n  - {check: links, action: redact, hosts: []}\n", "own.yaml:5: unknown key"),
@@ -74,6 +70,13 @@ def test_an_unknown_policy_is_not_found_and_the_names_are_listed(tmp_path: Path,
             "'https://a.b' is not a",
         ),
         (HEADER + "output: [{check: citations, action: redact}, {check: citations, action: redact}]\n", "given twice"),
+        (HEADER + "output: [{check: input_length, action: block, max_characters: 5}]\n", "is for the stages"),
+        (HEADER + "overrides: [{dry_run: true}]\n", "an override needs channels or groups"),
+        (HEADER + "overrides: [{channels: [staging]}]\n", "an override needs dry_run or checks"),
+        (HEADER + "overrides: [{channels: [a], checks: {links: {threshold: 0.9}}}]\n", "which no stage has"),
+        (HEADER + "examples: [{text: x, expect: pass, check: links}]\n", "the stage input does not have"),
+        (HEADER + "examples: [{text: x, expect: maybe}]\n", "own.yaml:4: key 'examples.0.expect"),
+        (HEADER + "input: [{check: input_length, action: block, max_characters: 5, threshold: 0}]\n", "threshold"),
         ("- a\n", "a mapping of keys to values was expected"),
         ("name: [\n", "not valid YAML"),
         ("", "key 'name' is missing"),
@@ -82,4 +85,35 @@ def test_an_unknown_policy_is_not_found_and_the_names_are_listed(tmp_path: Path,
 def test_a_malformed_policy_is_refused_with_file_line_and_key(tmp_path: Path, text: str, says: str) -> None:
     _own(tmp_path, text)
     with pytest.raises(UserError, match=says):
+        load_policy(tmp_path, "own")
+
+
+def test_overrides_change_the_policy_for_their_channel_and_group_and_later_ones_win(tmp_path: Path) -> None:
+    text = (
+        HEADER
+        + "input: [{check: input_length, action: block, max_characters: 5}]\n"
+        + "overrides:\n"
+        + "  - {channels: [staging], dry_run: true}\n"
+        + "  - {groups: [staff], checks: {input_length: {action: flag, threshold: 0.9}}}\n"
+        + "  - {channels: [staging], groups: [staff], checks: {input_length: {action: log}}}\n"
+    )
+    _own(tmp_path, text)
+    policy = load_policy(tmp_path, "own")
+
+    def seen(channel: str, group: str) -> tuple[bool, str, float]:
+        view = policy.view(channel, group)
+        (check,) = view.checks("input")
+        return view.dry_run, check.action, check.threshold
+
+    assert seen("", "") == seen("production", "guests") == (False, "block", 0.5)
+    assert seen("staging", "") == (True, "block", 0.5)
+    assert seen("production", "staff") == (False, "flag", 0.9)
+    assert seen("staging", "staff") == (True, "log", 0.9)
+    assert policy.view("staging", "staff").hash == policy.hash
+
+
+def test_an_override_cannot_ask_for_what_a_check_does_not_do(tmp_path: Path) -> None:
+    text = HEADER + "output: [{check: links, action: redact}]\n"
+    _own(tmp_path, text + "overrides: [{channels: [a], checks: {links: {action: block}}}]\n")
+    with pytest.raises(UserError, match="the check 'links' can redact, not block"):
         load_policy(tmp_path, "own")

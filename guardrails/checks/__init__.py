@@ -1,0 +1,1 @@
+"""The checks that ship with Lockgate, a module a family; ``guardrails.catalogue`` lists them."""
