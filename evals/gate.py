@@ -102,9 +102,10 @@ async def _judge_rule(rule: AnyRule, context: GateContext, progress: Progress) -
     try:
         found = await RULES[rule.rule](rule, context, progress)
     except LockgateError as error:
-        found = Finding("INCONCLUSIVE", error.message, error.hint)
+        found = Finding("INCONCLUSIVE", error.message, error.hint or "Put that right, then judge again.")
     except Exception as error:
-        found = Finding("INCONCLUSIVE", f"the rule itself broke: {type(error).__name__}: {error}")
+        hint = "Judge again; if it stays so, this is an error of Lockgate."
+        found = Finding("INCONCLUSIVE", f"the rule itself broke: {type(error).__name__}: {error}", hint)
     seconds = time.perf_counter() - start
     return RuleResult(rule.label, found.verdict, found.reason, found.hint, found.details, seconds, found.observed)
 

@@ -36,7 +36,8 @@ def zero_tolerance_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, 
         figures = {"n": len(due), "breached": breached, "unscored": unscored}
         if breached:
             reason = f"{name}: {len(breached)} of {len(due)} cases are not perfect: {', '.join(breached[:_SHOWN])}."
-            checks.append(Check(check, "FAIL", reason, "See the cases in the run's report.", figures))
+            look = f"See the cases: lockgate evals report {new.evidence.body.run}"
+            checks.append(Check(check, "FAIL", reason, look, figures))
         elif unscored:
             reason = (
                 f"{name}: {len(unscored)} of {len(due)} cases have no score, which counts as a breach where nothing is "

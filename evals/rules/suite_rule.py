@@ -114,7 +114,8 @@ def _age_checks(rule: SuiteRule, new: Measured, context: GateContext) -> list[Ch
         return []
     finished = new.evidence.body.finished_at
     if finished > context.now + timedelta(days=1):
-        return [Check("age", "INCONCLUSIVE", "The evidence is from the future: a clock is wrong.")]
+        reason = "The evidence is from the future: a clock is wrong."
+        return [Check("age", "INCONCLUSIVE", reason, "Set the clock, then run the suite again.")]
     if context.now - finished <= timedelta(days=rule.max_age_days):
         return [Check("age", "PASS", f"The evidence is at most {rule.max_age_days} days old.")]
     reason = f"The evidence is older than {rule.max_age_days} days."
@@ -218,7 +219,12 @@ def _decided(rule: SuiteRule, new: Measured, old: Measured | None, metrics: Mapp
                 resolve = _run_hint(new.suite, old.evidence.body.release)
                 checks.append(Check(f"{check}, coverage", "INCONCLUSIVE", reason, resolve))
             decisions[check] = non_inferior(pairs, weighing.shape, margin)
-    checks += [_check_of(name, decision) for name, decision in decide_together(decisions).items()]
+    body = new.evidence.body
+    looks = {"floor": f"lockgate evals report {body.run}"}
+    if old is not None:
+        looks["drop"] = f"lockgate evals compare {old.evidence.body.release[:12]} {body.release[:12]}"
+    for name, decision in decide_together(decisions).items():
+        checks.append(_check_of(name, decision, f"See which cases lost: {looks[decision.kind]}"))
     return checks
 
 
@@ -252,10 +258,11 @@ def _half_missing(check: str) -> Check:
     )
 
 
-def _check_of(name: str, decision: Decision) -> Check:
+def _check_of(name: str, decision: Decision, look: str) -> Check:
     where = name.partition(", ")[2]
     reason = decision.reason if not where else f"In {where}: {decision.reason}"
     figures = decision.as_json()
     for key in ("metric", "verdict", "reason", "hint"):
         del figures[key]
-    return Check(name, decision.verdict, reason, decision.hint, figures)
+    resolve = decision.hint or (look if decision.verdict == "FAIL" else "")
+    return Check(name, decision.verdict, reason, resolve, figures)

@@ -32,6 +32,8 @@ from evals.verdict import Verdict
 ALPHA = 0.05
 MOST_CASES = 100_000
 
+_UNDECIDED = "More cases would decide it."
+
 Range = tuple[str, float, float]
 """A case's cluster, and the lowest and the highest that its score, or difference, could be."""
 
@@ -249,7 +251,8 @@ def _corrected(decision: Decision, adjusted: float, alpha: float, rules: int) ->
         f"{decision.metric}: it fails on its own, but one of {rules} rules does so by chance too often "
         f"(p = {adjusted:.3f} after Holm's correction)."
     )
-    return replace(decision, verdict="INCONCLUSIVE", reason=reason, hint="More cases would decide it.")
+    hint = f"Score the {decision.missing} case(s) that have no score." if decision.missing else _UNDECIDED
+    return replace(decision, verdict="INCONCLUSIVE", reason=reason, hint=hint)
 
 
 def _reason(each: Decision, shape: MetricShape) -> str:
@@ -296,4 +299,5 @@ def _hint(each: Decision) -> str:
 def _number(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return "unknown"
+    value += 0.0  # no minus before a zero
     return f"{value:+.3g}" if sign else f"{value:.3g}"
