@@ -15,6 +15,7 @@ from evals.gate_commands import gate
 from evals.report_commands import report_command
 from evals.synth_commands import app as proposals_app
 from evals.synth_commands import synth_command
+from evals.tune_commands import tune_command
 from lockgate.settings import settings_of
 from lockgate.terminal import json_text, plain, progress_bars
 
@@ -26,6 +27,7 @@ app.command("calibrate")(calibrate)
 app.command("compare")(compare_command)
 app.command("gate")(gate)
 app.command("plan")(plan_command)
+app.command("tune")(tune_command)
 app.command("report")(report_command)
 app.command("synth")(synth_command)
 app.add_typer(evidence_app, name="evidence")

@@ -1,0 +1,1 @@
+"""Settings of a chain, tried on the dev half of a suite and reported on the other."""
