@@ -48,6 +48,7 @@ def power_lines(comparison: Comparison) -> list[str]:
 
 def build_table(comparison: Comparison) -> Table:
     """One line a metric."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="B minus A; positive is better")
@@ -57,12 +58,13 @@ def build_table(comparison: Comparison) -> Table:
     if judged:
         table.add_column("verdict")
     for each in comparison.metrics:
-        table.add_row(*_cells(each), *([each.decision.verdict if each.decision else ""] if judged else []))
+        table.add_row(*map(escape, _cells(each)), *([each.decision.verdict if each.decision else ""] if judged else []))
     return table
 
 
 def build_slice_table(comparison: Comparison) -> Table | None:
     """The differences of each slice; None when there are no slices."""
+    from rich.markup import escape
     from rich.table import Table
 
     rows = [(each.metric, part) for each in comparison.metrics for part in each.slices]
@@ -73,7 +75,8 @@ def build_slice_table(comparison: Comparison) -> Table | None:
         table.add_column(name, justify="right" if name in ("difference", "n") else "left")
     for metric, part in rows:
         found = part.difference
-        table.add_row(metric, plain(f"{part.name} {part.value}"), _signed(found.value), _limits(found), str(found.n))
+        where = escape(plain(f"{part.name} {part.value}"))
+        table.add_row(escape(metric), where, _signed(found.value), _limits(found), str(found.n))
     return table
 
 

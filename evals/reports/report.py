@@ -137,7 +137,9 @@ def _warnings(run: ReportedRun) -> Iterator[Warned]:
             each = {name: one["unscored"] for name, one in run.aggregates["metrics"].items() if one["unscored"]}
             named = ", ".join(f"{name} {count}" for name, count in each.items())
             yield Warned("bad", f"Scores are missing, by cases: {named}.")
-    if run.rows and run.finished_at is not None and not run.aggregates.get("complete"):
+    if source := run.metadata.get("scored"):
+        yield Warned("note", f"These are stored answers, scored again (from {source}), and no run of a release.")
+    elif run.rows and run.finished_at is not None and not run.aggregates.get("complete"):
         first = f", the first {run.limit} cases" if run.limit is not None else ""
         yield Warned("note", f"It covers a part of the suite only (split {run.split}{first}), so it is no evidence.")
     if len(run.snapshots) > 1:

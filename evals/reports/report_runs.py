@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.comparing.compare_runs import RunPair, compare_pair, newest_pair, runs_named
+from evals.gate import channels, load_gate
 from evals.reports.report import Report
 from evals.reports.reported_run import ReportedRun, finished_run, unfinished_run
 from evals.rules.definitions import SuiteRule
@@ -50,7 +51,7 @@ def find_report(settings: Settings, db: Database, request: ReportRequest) -> Rep
 
 
 def _compared(settings: Settings, db: Database, request: ReportRequest, new: Sequence[EvalRunRecord]) -> Report:
-    against = request.against or ""
+    against = _of_chain(settings, request.against or "", new[0].chain)
     old = _whole_first(runs_named(settings, db, against), request)
     pair = newest_pair(old, new)
     if pair is None:
@@ -62,11 +63,17 @@ def _compared(settings: Settings, db: Database, request: ReportRequest, new: Seq
             hint=f"Runs of {against}: {_listed(old)}. "
             f"Run: lockgate evals run {new[0].suite} --release {old[0].release[:12]}",
         )
-    return _report(settings, pair, request, "" if against == pair.old.id else against, [])
+    return _report(settings, pair, request, "" if against == pair.old.id else request.against or "", [])
+
+
+def _of_chain(settings: Settings, against: str, chain: str) -> str:
+    """A channel is that of the run's own chain, whatever the project's default chain is."""
+    return f"{chain}@{against}" if chain and against in channels(settings.project_dir) else against
 
 
 def _report(settings: Settings, pair: RunPair, request: ReportRequest, base_name: str, notes: list[str]) -> Report:
-    channel = request.gate or base_name.rpartition("@")[2] or PRODUCTION
+    known = channels(settings.project_dir)
+    channel = next(each for each in (request.gate, base_name.rpartition("@")[2], PRODUCTION) if each in known)
     margins = _margins(settings, channel, pair.new.suite)
     run, base = (finished_run(each, record_rows(settings, each)) for each in (pair.new, pair.old))
     comparison = None
@@ -144,8 +151,6 @@ def _of_unfinished(settings: Settings, db: Database, plan: RunPlan, request: Rep
 
 def _margins(settings: Settings, channel: str, suite: str) -> dict[str, float]:
     """The drops that the channel's gate allows in this suite; none without a gate that can be read."""
-    from evals.gate import load_gate
-
     try:
         rules = load_gate(settings.project_dir, channel).rules
     except LockgateError:

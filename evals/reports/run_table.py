@@ -43,6 +43,7 @@ def render(report: Report, console: Console) -> None:
 
 def build_table(run: ReportedRun) -> Table:
     """One line a metric: value, interval, n, unscored, and the value on each split when there are several."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{run.suite} v{run.suite_version}, {run.mode}, {_asked(run)}")
@@ -57,7 +58,7 @@ def build_table(run: ReportedRun) -> Table:
     for name, each in run.aggregates["metrics"].items():
         unscored = f"[red]{each['unscored']}[/red]" if each["unscored"] else "0"
         table.add_row(
-            name,
+            escape(name),
             format_value(each["value"]),
             format_interval(each),
             str(each["n"]),

@@ -152,6 +152,15 @@ def test_renders_what_it_could_find_first_and_no_control_characters() -> None:
     assert "worse: evil" in text
 
 
+def test_parameters_in_a_metric_s_name_are_no_markup() -> None:
+    run = [row(f"c{n}", {"rouge_l[beta=2.0]": 0.5}, slices={"kind": "[red]a[/red]"}) for n in range(3)]
+    console = Console(record=True, width=200)
+    with console.capture() as capture:
+        render(compare(run, run, ["rouge_l[beta=2.0]"]), console)
+    assert "rouge_l[beta=2.0]" in capture.get()
+    assert "kind [red]a[/red]" in capture.get()
+
+
 @pytest.mark.parametrize(
     ("margins", "words"),
     [({"recall@5": 0.1}, "is not compared"), ({"token_f1": 1.5}, "below 1"), ({"token_f1": -0.1}, "from 0")],

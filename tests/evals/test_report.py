@@ -115,3 +115,20 @@ def test_facts_of_a_run_are_written_in_words(run: EvalRun) -> None:
     html = render_html(Report(reported_run(replace(run, metadata=facts))))
     assert "python 3.11, system linux" in html
     assert "<dt>calls</dt><dd>none</dd>" in html
+
+
+def test_stored_answers_that_were_scored_are_told_apart_from_a_part_of_the_suite(run: EvalRun) -> None:
+    part = {**run.aggregates, "complete": False}
+    scored = Report(reported_run(replace(run, metadata={"scored": "answers.jsonl"}, aggregates=part)))
+    assert "scored again (from answers.jsonl)" in scored.warnings[-1].text
+    half = Report(reported_run(replace(run, split="dev", limit=2, aggregates=part)))
+    assert half.warnings[-1].text.startswith("It covers a part of the suite only (split dev, the first 2 cases)")
+
+
+def test_parameters_in_a_metric_s_name_are_no_markup(run: EvalRun) -> None:
+    run.aggregates["metrics"]["rouge_l[beta=2.0]"] = run.aggregates["metrics"]["token_f1"]
+    for part in run.aggregates["by_split"].values():
+        part["rouge_l[beta=2.0]"] = part["token_f1"]
+    console = Console(width=160, record=True)
+    console.print(build_table(reported_run(run)))
+    assert "rouge_l[beta=2.0]" in console.export_text()

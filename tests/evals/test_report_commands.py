@@ -122,6 +122,21 @@ def test_against_takes_a_run_a_release_or_a_channel(cli: Measured, against: str)
     assert body(cli.new, "--against", name)["base"]["run"] == cli.old_run.id
 
 
+def test_a_channel_is_that_of_the_runs_own_chain(cli: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKGATE_CHAIN", "other")
+    found = body(cli.new, "--against", "production")
+    assert (found["base"]["run"], found["base"]["name"]) == (cli.old_run.id, "production")
+
+
+def test_drops_are_those_of_the_gate_asked_else_of_the_channel_compared_with(cli: Measured) -> None:
+    cli.project.write_text(
+        "evals/gates/staging.yaml",
+        "channel: staging\nrules:\n- {rule: suite, suite: services, max_drop: {token_f1: 0.3}}\n",
+    )
+    assert body(cli.new, "--gate", "staging", "--against", cli.old)["margins"] == {"token_f1": 0.3}
+    assert body(cli.new, "--against", cli.old)["margins_of"] == "production"
+
+
 def test_the_json_of_a_stored_run_is_that_of_the_fresh_one(cli: Measured) -> None:
     fresh = json.loads(to_json(Report(reported_run(cli.old_run))))
     stored = body(cli.old_run.id)
