@@ -8,14 +8,17 @@ DOCS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 # Without an NVIDIA GPU, PyTorch's own CPU wheels save gigabytes of CUDA libraries. Set it empty to use PyPI's wheel.
-TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo $(TORCH_CPU_INDEX))
+VLLM_VENV := .venv-vllm
 
-.PHONY: up test check check-python environment models docs-cli fmt lint types imports tests slow bench clean help
+.PHONY: up test check check-python environment models vllm test-vllm docs-cli fmt lint types imports tests slow bench clean help
 
 help:
 	@echo "make up [DOCS=folder] [PORT=8000]  install what chat needs, index, serve"
 	@echo "make test                          install the test tools, run the tests"
 	@echo "make check                         what CI runs: format, lint, types, import directions, tests"
+	@echo "make vllm                          install the vLLM server beside it; make check then tests with it, too"
 	@echo "make slow | bench                  long tests | benchmarks"
 
 up: environment
@@ -29,12 +32,19 @@ check-python:
 environment: check-python $(VENV)/.installed
 
 # One file marks a whole installation: a half one is not there, so the next make goes on with it.
-$(VENV)/.installed: pyproject.toml constraints.txt scripts/install.sh
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/install.sh scripts/installing.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/install.sh "$(VENV)" ""
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/install.sh "$(VENV)" dev
+	@touch $@
+
+# vLLM has an environment of its own: its packages and ours do not fit together.
+vllm: check-python $(VLLM_VENV)/.installed
+
+$(VLLM_VENV)/.installed: requirements-vllm.txt scripts/install_vllm.sh
+	@PYTHON="$(PYTHON)" TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" sh scripts/install_vllm.sh "$(VLLM_VENV)"
 	@touch $@
 
 models: environment
@@ -50,6 +60,11 @@ check: check-python $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/cli_reference.py --check
 	@$(MAKE) --no-print-directory test
+	@if [ -f $(VLLM_VENV)/.installed ]; then $(MAKE) --no-print-directory test-vllm; fi
+
+# Alone: a server takes both cores while it starts.
+test-vllm: $(VENV)/.installed-dev models vllm
+	@$(BIN)/python -m pytest -m "vllm and not gpu"
 
 fmt: $(VENV)/.installed-dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/python scripts/cli_reference.py
@@ -61,4 +76,4 @@ bench: $(VENV)/.installed-dev models
 	@$(BIN)/python -m bench.embedding
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     generation_queue: int = Field(
         default=8, ge=0, le=1000, description="Requests that may wait for the in-process model; beyond it: 503."
     )
+    vllm_python: Path | None = Field(
+        default=None, description="Python of the environment that holds vLLM; default: .venv-vllm, see make vllm."
+    )
     max_file_mb: int = Field(default=20, ge=1, le=2000, description="Larger files are quarantined.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
