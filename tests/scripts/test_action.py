@@ -47,7 +47,7 @@ if words.startswith("release build"):
 elif words.startswith("evals run"):
     print(plan.get("text", ""), file=sys.stderr)
 elif words.startswith("evals evidence list"):
-    print(json.dumps([{"id": hashlib.sha256(words.encode()).hexdigest()}]))
+    print(json.dumps([] if plan.get("bare") else [{"id": hashlib.sha256(words.encode()).hexdigest()}]))
 elif words.startswith("evals evidence key"):
     print("A" * 43 + "=")
 elif words.startswith(("evals evidence export", "release export", "evals report")):
@@ -276,7 +276,8 @@ def test_the_exit_code_is_the_gate_s_after_comment_and_upload(bench: Bench, verd
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ({"fail": {"evals run": [1, "error: the suite is broken"]}}, "the suite is broken"),
+        ({"fail": {"evals run": [1, "error: the suite is broken"]}, "bare": True}, "the suite is broken"),
+        ({"bare": True}, "There is no evidence of suite docs-smoke"),
         ({"fail": {"release build": [1, "error: no index"]}, "where": "repository"}, "no index"),
         ({"fail": {"ingestion sync": [1, ""]}}, "cannot be indexed"),
         ({"fail": {"evals gate": [1, "error: no such gate"]}}, "The gate was not asked: error: no such gate"),
@@ -298,6 +299,11 @@ def test_a_base_that_cannot_be_measured_is_never_a_pass(bench: Bench) -> None:
     assert (done.code, done.outputs["verdict"], done.outputs["base-release"]) == (3, "INCONCLUSIVE", "")
     assert "The base was not measured: The base cannot be built: error: no chain" in bench.api.comments[0]["body"]
     bench.plan(verdict="FAIL", fail={"release build": [1, "error: no chain"]}, where="/lockgate/base")
+    assert bench.run().code == 1
+
+
+def test_a_run_that_scored_nothing_goes_to_the_gate_all_the_same(bench: Bench) -> None:
+    bench.plan(verdict="FAIL", fail={"evals run": [1, "Nothing could be scored."]})
     assert bench.run().code == 1
 
 
@@ -581,7 +587,7 @@ def test_real_releases_are_measured_compared_and_told(tmp_path: Path) -> None:
     (repository / ".gitignore").write_text(".lockgate/\n")
     base = commit(repository)
     git(repository, "checkout", "-q", "-b", HOSTILE_BRANCH)
-    guard = {"check": "input_length", "action": "block", "max_characters": 1, "message": "Too long."}
+    guard = {"check": "input_length", "action": "block", "max_characters": 60, "message": "Too long."}
     project.write_policy(input=[guard])
     commit(repository)
     write_command(tmp_path / "bin", REAL)
