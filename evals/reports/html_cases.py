@@ -216,9 +216,8 @@ def _reference(row: Row) -> str:
 
 
 def _slices(row: Row) -> str:
-    return html(
-        ", ".join([row.split or "", *(f"{name} {value}" for name, value in (row.slices or {}).items())]).strip(", ")
-    )
+    parts = [str(row.split or ""), *(f"{name} {value}" for name, value in (row.slices or {}).items())]
+    return html(one_line(", ".join(part for part in parts if part), 200))
 
 
 def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:

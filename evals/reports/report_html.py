@@ -145,11 +145,12 @@ def _gate(gate: GateReport) -> str:
         for check, verdict, reason, resolve in checks or [("", rule.verdict, rule.reason, rule.hint)]:
             hint = f'<br><span class="soft">{html(one_line(resolve))}</span>' if resolve else ""
             kind = _COLOURS.get(str(verdict), "unsure")
+            named = ", ".join(html(one_line(text)) for text in (rule.rule, check) if text)
             rows.append(
-                f'<tr><td><span class="tag {kind}">{html(verdict)}</span></td><td>{html(rule.rule)}</td>'
-                f'<td>{html(one_line(check))}</td><td class="text">{html(one_line(reason, 1_000))}{hint}</td></tr>'
+                f'<tr><td><span class="tag {kind}">{html(verdict)}</span><br>{named}</td>'
+                f'<td class="text">{html(one_line(reason, 1_000))}{hint}</td></tr>'
             )
-    return _table(["", "rule", "check", "reason"], rows)
+    return _table(["check", "reason"], rows)
 
 
 def _slices(report: Report) -> str:
@@ -162,18 +163,19 @@ def _slices(report: Report) -> str:
         for metric, whole in report.run.aggregates["metrics"].items():
             figures = figures_of(metric, (whole["scale"][0], whole["scale"][1]))
             cells = "".join(
-                _slice_cell(metrics.get(metric), differences.get((metric, name, value)), figures)
+                _slice_cell(value, metrics.get(metric), differences.get((metric, name, value)), figures)
                 for value, metrics in values.items()
             )
             rows.append(f"<tr><td>{html(metric)}</td>{cells}</tr>")
-        parts.append(f"<h3>{html(name)}</h3>{_table(['metric', *map(html, values)], rows, numbers=True)}")
+        parts.append(f"<h3>{html(name)}</h3>{_table(['metric', *map(html, values)], rows, 'slices')}")
     if not parts:
         return ""
     small = "the difference to the base with its interval" if compared else "the 95 % interval"
     return f'<p class="soft">Below each value: {small}. Not corrected for their number.</p>{"".join(parts)}'
 
 
-def _slice_cell(each: Mapping[str, Any] | None, found: Difference | None, figures: Figures) -> str:
+def _slice_cell(value: str, each: Mapping[str, Any] | None, found: Difference | None, figures: Figures) -> str:
+    """``data-name`` is what the column's head says, for a window that is too narrow for columns."""
     if each is None or not (each["n"] or each["unscored"]):
         return "<td></td>"
     unscored = f', <span class="bad">{each["unscored"]} unscored</span>' if each["unscored"] else ""
@@ -181,7 +183,8 @@ def _slice_cell(each: Mapping[str, Any] | None, found: Difference | None, figure
     if found is not None and found.value is not None:
         second = f"{figures.signed(found.value)}, {figures.signed_interval(found.low, found.high) or 'too few cases'}"
     return (
-        f'<td class="number">{figures.value(each["value"])} <span class="soft">n {each["n"]}{unscored}<br>'
+        f'<td class="number" data-name="{html(value)}">{figures.value(each["value"])} <span class="soft">'
+        f"n {each['n']}{unscored}<br>"
         f"{second}</span></td>"
     )
 
@@ -193,7 +196,7 @@ def _abstention(run: ReportedRun) -> str:
         cells = "".join(f'<td class="number">{count}</td>' for count in table.values())
         rows.append(f"<tr><td>{html(split)}</td>{cells}</tr>")
     heads = ["split", *(html(name.replace("_", ", ")) for name in run.aggregates["abstention"])]
-    return _table(heads, rows, numbers=True)
+    return _table(heads, rows, "figures")
 
 
 def _facts(report: Report) -> str:
@@ -231,10 +234,11 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _table(heads: list[str], rows: list[str], *, numbers: bool = False) -> str:
-    """``heads`` and ``rows`` are HTML; with ``numbers``, every column but the first holds figures."""
-    number, figures = (' class="number"', ' class="figures"') if numbers else ("", "")
+def _table(heads: list[str], rows: list[str], kind: str = "") -> str:
+    """``heads`` and ``rows`` are HTML; in a table of a ``kind``, every column but the first holds figures."""
+    number = ' class="number"' if kind else ""
     cells = "".join(f"<th{number if place else ''}>{head}</th>" for place, head in enumerate(heads))
     return (
-        f'<div class="wide"><table{figures}><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'<div class="wide"><table class="{kind or "texts"}"><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

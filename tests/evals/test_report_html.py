@@ -91,8 +91,8 @@ def test_hostile_text_stays_text(report: Report) -> None:
     tags = Tags(html).found
     assert not {tag for tag, _ in tags} & {"script", "img", "a", "iframe", "link", "object", "form", "b out"}
     allowed = {
-        "aria-hidden", "aria-label", "charset", "checked", "class", "content", "cx", "cy", "dir", "http-equiv",
-        "id", "lang", "name", "r", "role", "tabindex", "type", "viewbox", "x1", "x2", "y1", "y2",
+        "aria-hidden", "aria-label", "charset", "checked", "class", "content", "cx", "cy", "data-name", "dir",
+        "http-equiv", "id", "lang", "name", "r", "role", "tabindex", "type", "viewbox", "x1", "x2", "y1", "y2",
     }  # fmt: skip
     assert {name for _, attributes in tags for name in attributes} <= allowed
     assert not set(html) & set("\x00\x1b\x08\u202e\ufffe")
