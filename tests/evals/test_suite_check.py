@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import evals.suite_check
+import evals.runs.measuring
 from evals.suite_check import LOCK_FILE, CheckOptions, SuiteResult, check_suite, read_check
 from lockgate.actor import Actor
 from lockgate.errors import Conflict, LockgateError, NotFound, UserError
@@ -65,7 +65,7 @@ def check(project: Project, options: CheckOptions | None = None, **keywords: Any
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The release of each run that was made."""
     made: list[str] = []
-    measure = evals.suite_check.measure
+    measure = evals.runs.measuring.measure
 
     def counted(settings: Any, request: Any, **options: Any) -> Any:
         made.append(request.release)
