@@ -8,7 +8,6 @@ from typing import Any
 
 from evals.comparing.score_changes import KINDS, Kind, ScoreChange
 from evals.metrics.catalogue import resolve_metric
-from evals.metrics.score import Unscored
 from evals.reports.changes import CaseChange, counts_of
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
@@ -64,7 +63,7 @@ def metrics_changed(changes: Sequence[CaseChange]) -> list[str]:
 
 def missing_scores(run: ReportedRun) -> str:
     """Every row that failed or lacks a score, with the reason; the reasons by number first."""
-    found = [(row, reasons) for row in run.rows if (reasons := missing_reasons(run, row))]
+    found = [(row, reasons) for row in run.rows if (reasons := run.missing_reasons(row))]
     if not found:
         return "<p>Every case has every score that it should have.</p>" if run.rows else "<p>There are no rows.</p>"
     counts = Counter(reason for _, reasons in found for reason in reasons)
@@ -86,14 +85,6 @@ def missing_scores(run: ReportedRun) -> str:
     )
 
 
-def missing_reasons(run: ReportedRun, row: Row) -> list[str]:
-    """Why the row lacks scores: what failed, and what each metric says that is not that."""
-    errors = row.errors
-    scores = {metric.row_name: row.score(metric) for metric in run.metrics}
-    reasons = [f"{name}: {each.reason}" for name, each in scores.items() if isinstance(each, Unscored)]
-    return [*errors, *(reason for reason in reasons if not any(error in reason for error in errors))]
-
-
 def all_cases(run: ReportedRun) -> str:
     if not run.rows:
         return "<p>There are no rows.</p>"
@@ -105,7 +96,7 @@ def all_cases(run: ReportedRun) -> str:
 
 
 def _state(run: ReportedRun, row: Row) -> str:
-    if missing_reasons(run, row):
+    if run.missing_reasons(row):
         return "failed"
     return "wrong" if row.abstained == row.answerable else "fine"
 
@@ -234,7 +225,7 @@ def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:
         for metric in run.metrics
         if metric.base is None and isinstance(score := row.score(metric), float)
     )
-    reasons = "".join(f'<li class="bad">{html(one_line(reason, 300))}</li>' for reason in missing_reasons(run, row))
+    reasons = "".join(f'<li class="bad">{html(one_line(reason, 300))}</li>' for reason in run.missing_reasons(row))
     return (
         f'<details class="row is-{state}"><summary>{mark} <b>{html(row.case)}</b>{_repeat(row)} '
         f'<span class="soft">{html(one_line(row.question, 160))}</span></summary>'

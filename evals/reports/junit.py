@@ -13,6 +13,7 @@ What is what:
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -162,7 +163,7 @@ def _case(
     proven: frozenset[str],
 ) -> TestCase:
     classname, name = f"{report.run.suite}.{rows[0].split}", rows[0].case
-    seconds = sum(row.milliseconds or 0.0 for row in rows) / 1000
+    seconds = sum(ms / 1000 for row in rows if (ms := row.milliseconds) and 0 < ms < math.inf)
     failed = dict.fromkeys(error for row in rows for error in row.errors)
     unscored = (f"{name}: unscored, {each.reason}" for name, each in scores.items() if isinstance(each, Unscored))
     if reasons := [*failed, *unscored]:

@@ -59,7 +59,8 @@ def _parts(report: Report) -> Iterator[str]:
     shown = [each for each in report.changes if each.kind != "answer"][:CHANGED]
     for change in shown:
         yield _case(change)
-    if failed := [row for row in report.run.rows if row.errors or row.unscored]:
+    reasons = [(row, report.run.missing_reasons(row)) for row in report.run.rows]
+    if failed := [(row, why) for row, why in reasons if why]:
         yield _failed(failed)
     if report.comparison and any(each.slices for each in report.comparison.metrics):
         yield _slices(report.comparison.metrics)
@@ -189,11 +190,8 @@ def _side(sign: str, row: Row | None) -> Iterator[str]:
         yield f"{sign} {line}"
 
 
-def _failed(rows: list[Row]) -> str:
-    lines = []
-    for row in rows[:_FAILED]:
-        reasons = row.errors or [f"{name}: {why}" for name, why in row.unscored.items()][:3]
-        lines.append(f"- {code_span(row.case, 80)} {code_span('; '.join(reasons))}")
+def _failed(rows: list[tuple[Row, list[str]]]) -> str:
+    lines = [f"- {code_span(row.case, 80)} {code_span('; '.join(why[:3]))}" for row, why in rows[:_FAILED]]
     if len(rows) > _FAILED:
         lines.append(f"- and {len(rows) - _FAILED} more")
     return _folded(f"{len(rows)} rows that failed or lack a score", "\n".join(lines))

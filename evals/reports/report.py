@@ -6,6 +6,7 @@ Every format is made of this one value, so that all of them show the same figure
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +83,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The run as ``evals run --json`` prints it, and beside it what belongs to the report."""
-        return {
+        body = {
             "format": FORMAT,
             **self.run.as_json(),
             "verdict": self.verdict,
@@ -96,13 +97,24 @@ class Report:
             "margins_of": self.margins_of or None,
             "gate": None if self.gate is None else self.gate.as_json(),
         }
+        finite: dict[str, Any] = _finite(body)
+        return finite
 
 
 def to_json(report: Report) -> bytes:
-    """NaN cannot get in: a score that is not finite is unscored. Half of a surrogate pair, which UTF-8 cannot hold,
+    """NaN cannot get in, not even out of a stored row. Half of a surrogate pair, which UTF-8 cannot hold,
     becomes JSON's own escape of it."""
     text = json.dumps(report.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for numbers that JSON has no word for: whoever wrote them, they are no scores."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write_reports(run: EvalRun, folder: Path) -> tuple[Path, Path]:

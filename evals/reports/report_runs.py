@@ -13,7 +13,7 @@ from evals.reports.reported_run import ReportedRun, finished_run, unfinished_run
 from evals.rules.definitions import SuiteRule
 from evals.runs.run_store import RowKeeper, RunPlan, plan_of, record_rows
 from evals.suite import load_suite
-from lockgate.errors import LockgateError, NotFound, UserError
+from lockgate.errors import Corrupt, LockgateError, NotFound, UserError
 from lockgate.settings import Settings
 from lockgate.store.channels import PRODUCTION, get_channel
 from lockgate.store.database import Database
@@ -45,9 +45,12 @@ def find_report(settings: Settings, db: Database, request: ReportRequest) -> Rep
         return _compared(settings, db, request, new)
     record = new[0]
     pair, note = _production(db, record)
-    if pair is None:
-        return Report(finished_run(record, record_rows(settings, record)), notes=(note,))
-    return _report(settings, pair, request, PRODUCTION, [note])
+    if pair is not None:
+        try:
+            return _report(settings, pair, request, PRODUCTION, [note])
+        except (NotFound, Corrupt) as error:  # nobody asked for production: without its rows there is still this run
+            note = f"Compared with nothing: the run {pair.old.id} of the release in production cannot be read. {error}"
+    return Report(finished_run(record, record_rows(settings, record)), notes=(note,))
 
 
 def _compared(settings: Settings, db: Database, request: ReportRequest, new: Sequence[EvalRunRecord]) -> Report:

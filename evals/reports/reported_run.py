@@ -10,6 +10,7 @@ from typing import Any
 
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import Metric
+from evals.metrics.score import Unscored
 from evals.runs.row import Row
 from evals.runs.run import EvalRun, aggregates_of
 from evals.runs.run_store import RunPlan
@@ -65,6 +66,13 @@ class ReportedRun:
         for row in self.rows:
             cases[row.case] = (*cases.get(row.case, ()), row)
         return cases
+
+    def missing_reasons(self, row: Row) -> list[str]:
+        """Why the row lacks scores: what failed, and what each metric says that is not that."""
+        errors = row.errors
+        scores = {metric.row_name: row.score(metric) for metric in self.metrics}
+        reasons = [f"{name}: {each.reason}" for name, each in scores.items() if isinstance(each, Unscored)]
+        return [*errors, *(reason for reason in reasons if not any(error in reason for error in errors))]
 
     def as_json(self) -> dict[str, Any]:
         """What ``EvalRun.as_json`` gives, and the release, its chain and whether the run is whole."""

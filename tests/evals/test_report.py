@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from evals.reports.junit import render_junit
+from evals.reports.markdown import render_markdown
 from evals.reports.report import Report, to_json, write_reports
 from evals.reports.report_html import render_html
 from evals.reports.reported_run import reported_run
@@ -15,7 +18,9 @@ from evals.reports.run_table import build_table, summary_lines
 from evals.runs.run import EvalRun, run_suite
 from evals.suite import Suite
 from lockgate.errors import Unavailable
+from tests.evals.compared import row
 from tests.evals.conftest import GOOD_ANSWERS, GOOD_RANKINGS, FakeAsker, FakeRetriever, make_answer
+from tests.evals.reported import made_report, plain_rows, scores
 
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror=alert(1)> "quoted" & [link](javascript:alert(1))'
 
@@ -132,3 +137,17 @@ def test_parameters_in_a_metric_s_name_are_no_markup(run: EvalRun) -> None:
     console = Console(width=160, record=True)
     console.print(build_table(reported_run(run)))
     assert "rouge_l[beta=2.0]" in console.export_text()
+
+
+def test_numbers_that_are_none_never_get_into_a_report() -> None:
+    odd = {**scores(float("nan")), "latency_seconds": float("inf")}
+    rows = [*plain_rows(3), row("odd", odd, milliseconds=float("nan"))]
+    report = made_report(rows, rows)
+    body = json.loads(to_json(report), parse_constant=pytest.fail)
+    assert body["cases"][3]["scores"]["token_f1"] is None
+    assert body["aggregates"]["metrics"]["token_f1"]["unscored"] == 1
+    assert body["sound"] is False
+    shown = render_html(report), render_markdown(report), render_junit(report).decode()
+    for text in shown:
+        assert "the row holds nan, which is no number" in text
+        assert not re.search(r"\b(nan|inf)\b", re.sub("the row holds (nan|inf)", "", text), re.IGNORECASE)

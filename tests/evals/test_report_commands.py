@@ -20,6 +20,7 @@ from evals.runs.run_store import RunPlan, begin_run
 from evals.suite import load_suite
 from lockgate.errors import NotFound, UserError
 from lockgate.store.eval_rows import write_eval_row
+from lockgate.store.eval_runs import get_eval_run
 from tests.evals.compared import row
 from tests.evals.gated import GatedProject, ReadingGenerator, open_gated, pages
 from tests.evals.reported import HOSTILE, hostile_report, hostile_rows, made_run, plain_rows
@@ -261,3 +262,21 @@ def test_half_a_surrogate_pair_is_escaped_in_json() -> None:
     data = to_json(hostile_report())
     assert b"\\ud83d" in data
     assert json.loads(data)["cases"][0]["answer"] == HOSTILE
+
+
+def test_a_base_that_cannot_be_read_costs_the_comparison_and_not_the_report(
+    cli: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = cli.project.settings.state_dir / "objects"
+    rows_hash = get_eval_run(cli.project.db, cli.old_run.id).rows_hash
+    path = next(path for path in objects.rglob("*") if path.is_file() and rows_hash.endswith(path.name[-20:]))
+    data = path.read_bytes()
+    path.unlink()
+    try:
+        found = body(cli.new_run.id)
+        assert (found["run"], found["base"]) == (cli.new_run.id, None)
+        assert f"the run {cli.old_run.id} of the release in production cannot be read" in found["warnings"][0]["text"]
+        with pytest.raises(NotFound):
+            report(cli.new_run.id, "--against", "production")
+    finally:
+        path.write_bytes(data)
