@@ -16,8 +16,8 @@ from lockgate.errors import Conflict, LockgateError, UserError
 from lockgate.git import repository, run_git
 from prompts.checking import gather
 from prompts.collection import find_file, own_library
-from prompts.files import Files, FolderFiles, TextFiles, content_hash, lf, main_paths
-from prompts.prompt import Prompt, read_prompt
+from prompts.files import EXAMPLES, Files, FolderFiles, TextFiles, content_hash, lf, main_paths
+from prompts.prompt import Prompt, prompt_from_files, read_prompt
 
 MAX_MESSAGE = 2_000
 
@@ -99,6 +99,44 @@ def commit_edit(
                 run_git(tree, "update-index", "--force-remove", "--", f"{inside}/{path}")
         commit = _commit(tree, author, message or f"Edit the prompt {name}")
     return BranchCommit(branch, commit, f"{inside}/{path_in_prompt}")
+
+
+def check_branch(project_dir: Path, branch: str) -> None:
+    """Raises UserError without a repository or a commit, and for a bad name; Conflict for a name that is taken."""
+    top, _ = _repository(project_dir, own_library(project_dir))
+    try:
+        run_git(top, "check-ref-format", "--branch", branch)
+    except UserError:
+        raise UserError(f"{branch[:80]!r} cannot be the name of a branch.") from None
+    with contextlib.suppress(UserError):
+        run_git(top, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
+        raise Conflict(f"There is a branch {branch!r} already.", hint="Choose another name, or delete that one.")
+
+
+def commit_prompt(
+    project_dir: Path, name: str, files: Mapping[str, str], *, base_hash: str, branch: str, author: str, message: str
+) -> BranchCommit:
+    """Commit ``files``, all those of the prompt ``name``, to a new branch; those it had before and has no more go.
+
+    As ``commit_edit``: what is checked out stays, and the branch is there only when all went well. Raises Conflict when
+    the prompt on disk is no longer ``base_hash``.
+    """
+    file = find_file(project_dir, name)
+    before = gather(name, file.only_main(), FolderFiles(file.library))
+    if content_hash(before.files) != base_hash:
+        raise Conflict(f"The prompt {name!r} has changed meanwhile.", hint="Run the command again.")
+    prompt_from_files(name, files, where="the new prompt")
+    check_branch(project_dir, branch)
+    top, inside = _repository(project_dir, own_library(project_dir))
+    with _work_tree(top, branch) as tree:
+        for path in (*main_paths(name), *before.files):
+            if path not in files and (path in main_paths(name) or path == f"{name}/{EXAMPLES}"):
+                run_git(tree, "update-index", "--force-remove", "--", f"{inside}/{path}")
+        for path, content in files.items():
+            _stage(tree, f"{inside}/{path}", content)
+        commit = _commit(tree, author, message)
+    main = next(path for path in main_paths(name) if path in files)
+    return BranchCommit(branch, commit, f"{inside}/{main}")
 
 
 class _Edited:

@@ -24,7 +24,7 @@ from serving.commands import add_commands
 NOUNS = {
     "ingestion": ("ingestion.commands",),
     "chains": ("chains.commands",),
-    "prompts": ("prompts.commands", "evals.prompt_commands"),
+    "prompts": ("prompts.commands", "evals.prompt_commands", "evals.optimize_commands"),
     "guardrails": ("guardrails.commands",),
     "evals": ("evals.commands",),
     "release": (

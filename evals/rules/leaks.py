@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evals.case import Case
 from evals.rules.check import Check
@@ -22,8 +22,8 @@ def leak_check(new: Measured, manifest: Manifest) -> Check:
     """FAIL when a question or reference stands word by word in the release's prompts. INCONCLUSIVE when passages hold a
     question with its reference, and the gold page in the suite's corpus does not ask it: the release may be good, but
     these cases cannot show it."""
-    prompts = [f" {_plain(text)} " for prompt in manifest.prompts.values() for text in prompt.files.values()]
-    prompted = [case.id for case in new.suite.cases if _told(case, prompts)]
+    prompts = [text for prompt in manifest.prompts.values() for text in prompt.files.values()]
+    prompted = told_cases(new.suite.cases, prompts)
     planted = [case.id for case in new.suite.cases if _planted(case, new)]
     figures = {"in_prompts": prompted, "in_passages": planted}
     if prompted:
@@ -36,8 +36,10 @@ def leak_check(new: Measured, manifest: Manifest) -> Check:
     return Check("leaks", "PASS", "Neither prompts nor passages hold the suite's own cases.", figures=figures)
 
 
-def _told(case: Case, prompts: list[str]) -> bool:
-    return any(needle in prompt for needle in _needles(case) for prompt in prompts)
+def told_cases(cases: Sequence[Case], texts: Sequence[str]) -> list[str]:
+    """The ids of the cases whose question or reference stands word by word in one of ``texts``."""
+    plain = [f" {_plain(text)} " for text in texts]
+    return [case.id for case in cases if any(needle in text for needle in _needles(case) for text in plain)]
 
 
 def _needles(case: Case) -> Iterator[str]:

@@ -49,11 +49,13 @@ class Objective:
             }
         return found
 
-    def values(self, rows: Sequence[Row], weights: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """case: its share; the mean of them is the objective."""
+    def values(
+        self, rows: Sequence[Row], weights: Mapping[str, Mapping[str, float]], *, missing: float = 0.0
+    ) -> dict[str, float]:
+        """case: its share; the mean of them is the objective. ``missing`` is what a lost score counts as, 0 to 1."""
         return {
             row.case: math.fsum(
-                weights[metric.name][row.case] * _share(metric, row.score(metric))
+                weights[metric.name][row.case] * _share(metric, row.score(metric), missing)
                 for metric in self.metrics
                 if row.case in weights[metric.name]
             )
@@ -64,9 +66,12 @@ class Objective:
         return math.fsum(self.values(rows, weights).values()) / len(rows)
 
     def difference(self, old: Sequence[Row], new: Sequence[Row]) -> Difference:
-        """New minus old over the same cases, with its interval. Weights are those of the old rows."""
+        """New minus old over the same cases, with its interval. Weights are those of the old rows.
+
+        A lost score counts against the new side: as the best of the old one, as the worst of the new one.
+        """
         weights = self.weights(old)
-        before, after = self.values(old, weights), self.values(new, weights)
+        before, after = self.values(old, weights, missing=1.0), self.values(new, weights)
         most = max((sum(each.get(row.case, 0.0) for each in weights.values()) for row in old), default=1.0)
         shape = MetricShape("objective", (0.0, max(most, 1e-9) * (1 + 1e-9)), "higher")
         pairs = [Pair(row.case, row.cluster, {}, after[row.case], before[row.case]) for row in old]
@@ -110,8 +115,9 @@ def _checked(name: str) -> Metric:
     return metric
 
 
-def _share(metric: Metric, score: Score) -> float:
+def _share(metric: Metric, score: Score, missing: float) -> float:
     low, high = metric.scale
-    value = score if isinstance(score, float) else metric.worst
-    share = (value - low) / (high - low)
+    if not isinstance(score, float):
+        return missing
+    share = (score - low) / (high - low)
     return share if metric.direction == "higher" else 1 - share
