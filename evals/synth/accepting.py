@@ -27,7 +27,7 @@ from lockgate.errors import Conflict, NotFound, UserError
 if TYPE_CHECKING:
     from lockgate.store.database import Database
 
-_VERSION = re.compile(r"(?P<before>\bversion[\"']?\s*:\s*[\"']?)(?P<number>\d+)")
+_VERSION = re.compile(r"(?P<before>\bversion[\"']?\s*:\s*[\"']?)(?P<number>\d+)(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,10 +114,13 @@ def specific(corpus: Corpus, draft: Draft) -> Draft | None:
         return None
     if len(rivals_of(corpus, draft)) <= MOST_RIVALS or _is_about(corpus, draft):
         return draft
+    if draft.kind in ("definition", "heading"):
+        return None  # with a place added, they ask for something else
     chunk = draft.chunks[0]
     for name in dict.fromkeys((*reversed(chunk.heading), chunk.title)):
         context = without_marks(name)
-        if not _can_be_named(context) or context.lower() in draft.question.lower():
+        alone = name != chunk.title and " " not in context  # "Syntax", "Options": every page has one
+        if alone or not _can_be_named(context) or context.lower() in draft.question.lower():
             continue
         longer = replace(draft, question=f"{draft.question.removesuffix('?')} in {context}?")
         if len(rivals_of(corpus, longer)) <= MOST_RIVALS:

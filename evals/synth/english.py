@@ -34,6 +34,10 @@ _DOUBLED = frozenset("drop get log plan put run set skip split stop submit tag".
 
 _NUMBERED = re.compile(r"^(?:step|task|part)?\s*\d+(?:\.\d+)*\s*[:.)]\s*", re.IGNORECASE)
 _HOW = re.compile(r"^(?:how\s+(?:do\s+(?:i|you)|to|can\s+i)|to)\s+", re.IGNORECASE)
+_A_TOPIC = re.compile(
+    r"\b(?:considerations?|overview|examples?|requirements?|errors|limits|limitations|basics|reference|permissions)$",
+    re.IGNORECASE,
+)
 _PRONOUN = re.compile(
     r"\b(?:it|them|one|ones|this|that|these|those|here|there|more|started|something)\b", re.IGNORECASE
 )
@@ -46,6 +50,26 @@ def _gerund(base: str) -> str:
 
 
 GERUNDS = {_gerund(base): base for base in _BASES}
+DOES = frozenset(
+    f"{base}{'es' if base.endswith(('s', 'x', 'sh', 'ch', 'o')) else 's'}"
+    for base in [
+        *_BASES,
+        "print",
+        "say",
+        "keep",
+        "hold",
+        "count",
+        "tell",
+        "leave",
+        "need",
+        "look",
+        "go",
+        "contain",
+        "mean",
+    ]
+) | {"specifies", "says", "applies", "modifies", "verifies", "identifies", "retries"}
+"""What a thing does, as a word after its name."""
+
 VERBS = {base: base for base in _BASES} | GERUNDS
 
 
@@ -116,7 +140,11 @@ def verb_and_object(heading: str) -> tuple[str, str] | None:
         and not re.match(r"(?:an?|the|your|each|all|from|to)\s", rest, re.IGNORECASE)
     ):
         return None
-    if has_pronoun(rest) or re.match(r"(?:with|in|on|at|and|or|for|by)\s", rest, re.IGNORECASE):
+    if (
+        has_pronoun(rest)
+        or _A_TOPIC.search(rest)
+        or re.match(r"(?:with|in|on|at|and|or|for|by)\s", rest, re.IGNORECASE)
+    ):
         return None
     # "Viewing and listing log files" is two things to do.
     return None if re.search(r"\b(?:and|or)\s+(?:to\s+)?\w+ing\b", rest, re.IGNORECASE) else (verb, rest)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from evals.synth.corpus import Corpus, Page, Terms
 from evals.synth.drafts import Draft
-from evals.synth.english import bare_subject, one_line
+from evals.synth.english import GERUNDS, bare_subject, one_line
 from lockgate.types import Chunk
 
 T = TypeVar("T")
@@ -25,7 +25,8 @@ _ALIKE = (
     "delete remove drop clear purge destroy", "create make add new set write build define", "change modify edit update",
     "start launch run begin boot", "stop terminate shut end halt", "view list show see display find get describe",
     "install deploy set", "enable turn activate", "disable turn deactivate", "copy clone duplicate replicate",
-    "import load upload insert", "export save download", "restore recover", "rotate renew roll replace", "share grant allow",
+    "import load upload insert", "export save download", "restore recover", "rotate renew roll replace",
+    "share grant allow",
     "move migrate transfer",
     "monitor watch track measure", "configure set customize specify", "attach assign associate connect add",
     "detach disassociate disconnect remove", "rename name call", "test try check validate verify",
@@ -45,15 +46,19 @@ _COUNTED = re.compile(r"(?:an?|the|my)\s")
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """``ask`` is the question with {X} for the thing; ``cues`` are words of which an answer would hold one."""
+    """``ask`` is the question with {X} for the thing; ``cues`` are words of which an answer would hold one. ``of_one``
+    facts are asked of what can be counted."""
 
     ask: str
     cues: str
+    of_one: bool = True
 
 
 _FACTS = (
     _Fact(
-        "How much does {X} cost?", "cost costs price prices pricing charge charged fee free paid billing budget money"
+        "How much does {X} cost?",
+        "cost costs price prices pricing charge charged fee free paid billing budget money",
+        of_one=False,
     ),
     _Fact("How do I rename {X}?", "rename renamed renaming name named names call"),
     _Fact("How do I encrypt {X}?", "encrypt encrypted encryption key keys secure security protect"),
@@ -66,7 +71,12 @@ _FACTS = (
     _Fact("How do I undo a change to {X}?", "undo revert rollback roll restore previous back version"),
     _Fact("How do I transfer {X} to another owner?", "transfer owner ownership move migrate share"),
     _Fact("Who has to approve {X}?", "approve approved approval approver review reviewer permission allow authorize"),
-    _Fact("Can {X} be used from a mobile phone?", "mobile phone android ios app device"),
+    _Fact(
+        "When was {X} first released?",
+        "release released releases launch launched introduced announced since version date history",
+        of_one=False,
+    ),
+    _Fact("Under which licence is {X} available?", "licence license licensed licensing copyright terms", of_one=False),
 )
 _SETTING_UP = _Fact(
     "How do I install {X}?", "install installed installing installation download set setup deploy configure"
@@ -75,7 +85,8 @@ _SETTING_UP = _Fact(
 _NAMES = re.compile(r"(?<=[a-z] )(?P<name>[A-Z][A-Za-z]*[a-z](?: [A-Z][A-Za-z]*[a-z]){1,2})(?=[.,;)]|\s[a-z])")
 _FENCED = re.compile(r"^[ \t]*(`{3,}).*?^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
-MOST_MENTIONS = 3
+LEAST_MENTIONS, MOST_MENTIONS = 2, 5
+"""Passages that name it: of one it may be no name at all, and of many the documents do tell about it."""
 
 
 def other_objects(corpus: Corpus, drafts: Sequence[Draft], random: Random) -> Iterator[Draft]:
@@ -86,12 +97,19 @@ def other_objects(corpus: Corpus, drafts: Sequence[Draft], random: Random) -> It
         for draft in drafts
         if draft.kind in ("definition", "how-to") and _is_thing(draft.subject) and _COUNTED.match(draft.subject)
     ]
+    used: set[str] = set()
     for draft in _shuffled(how_to, random):
         for other in _shuffled(things, random)[:20]:
             subject = corpus.terms_of(other.subject)
-            if other.path == draft.path or not subject or subject & corpus.terms_of(draft.subject):
+            if (
+                other.subject in used
+                or other.path == draft.path
+                or not subject
+                or subject & corpus.terms_of(draft.subject)
+            ):
                 continue
             if nowhere(corpus, subject, _alike(corpus, draft.verb)):
+                used.add(other.subject)
                 question = f"How do I {draft.verb} {other.subject}?"
                 yield Draft("other-object", question, "", other.chunks[:1], 0, other.subject, draft.verb)
                 break
@@ -103,6 +121,8 @@ def missing_facts(corpus: Corpus, drafts: Sequence[Draft], random: Random) -> It
     for draft in _shuffled([each for each in drafts if each.kind == "definition" and _is_thing(each.subject)], random):
         subject = corpus.terms_of(draft.subject)
         for fact in sorted(_shuffled(_FACTS, random), key=lambda each: asked[each.ask]):
+            if fact.of_one and not _COUNTED.match(draft.subject):
+                continue
             if subject and nowhere(corpus, subject, corpus.terms_of(fact.cues), on_page=draft.path):
                 asked[fact.ask] += 1
                 yield Draft("no-such-fact", _ask(fact, draft.subject), "", draft.chunks[:1], 0, draft.subject)
@@ -115,7 +135,13 @@ def only_mentioned(corpus: Corpus, pages: Sequence[Page], random: Random) -> Ite
         for chunk, name in _shuffled(list(_mentions(page)), random)[:3]:
             subject = corpus.terms_of(name)
             numbers = corpus.passages_with(subject)
-            if len(subject) < 2 or not 1 <= len(numbers) <= MOST_MENTIONS or _is_told_of(corpus, name, numbers):
+            if (
+                len(subject) < 2
+                or name.split(" ")[0].lower() in GERUNDS
+                or name.endswith(("FAQs", "List", "Guide"))
+                or not LEAST_MENTIONS <= len(numbers) <= MOST_MENTIONS
+                or _is_told_of(corpus, name, numbers)
+            ):
                 continue
             if nowhere(corpus, subject, corpus.terms_of(_SETTING_UP.cues)):
                 yield Draft("only-mentioned", _ask(_SETTING_UP, name), "", (chunk,), 0, name)

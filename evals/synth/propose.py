@@ -176,7 +176,6 @@ class _Search:
         self._pages = self._chosen(suite, folder)
         self._known = self._asked_already(suite)
         self._tried: set[str] = set()
-        self._pool: list[Draft] = []
         self._found: list[Proposal] = []
         self._near = round(request.count * request.unanswerable)
         self.dropped: Counter[str] = Counter()
@@ -225,12 +224,11 @@ class _Search:
         self._progress("questions", 0, count)
         # The last turn takes what the others left because there was too much of it.
         for turn in range(TURNS + 1):
-            for batch in _batches(self._pages, AT_ONCE):
-                if kinds.total() >= count:
-                    return
-                drafts = self._writer.drafts(batch[: count - kinds.total()], turn)
-                for path, of_page in drafts.items():
-                    self._pool += of_page if turn == 0 and len(self._pool) < 10 * POOL else []
+            place = 0
+            while place < len(self._pages) and (missing := count - kinds.total()) > 0:
+                batch = self._pages[place : place + min(AT_ONCE, missing)]
+                place += len(batch)
+                for path, of_page in self._writer.drafts(batch, turn).items():
                     allowed = [
                         each for each in of_page if each.kind == "model" or turn == TURNS or kinds[each.kind] < limit
                     ]
@@ -271,11 +269,12 @@ class _Search:
         ways = (
             missing_facts(self._corpus, drafts, self._random),
             other_objects(self._corpus, drafts, self._random),
-            only_mentioned(self._corpus, some, self._random),
         )
-        # In turn, so that none of the ways fills the suite with questions of one form.
+        # In turn, so that none of the two fills the suite with questions of one form. The third way is the last resort:
+        # what only looks like a name is often none.
         for row in itertools.zip_longest(*ways):
             yield from (draft for draft in row if draft is not None)
+        yield from only_mentioned(self._corpus, some, self._random)
 
     def _propose(self, raw: Draft) -> bool:
         draft, reason = self._checked(raw)

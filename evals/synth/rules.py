@@ -14,6 +14,7 @@ from chains.sentences import split_sentences
 from evals.synth.corpus import Page
 from evals.synth.drafts import MAX_REFERENCE, Draft
 from evals.synth.english import (
+    DOES,
     VERBS,
     Casing,
     bare_subject,
@@ -53,7 +54,7 @@ _LASTS = re.compile(
     rf"(?:(?:milli)?seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b"
 )
 _ITEM = re.compile(r"^[-*+]\s+`(?P<name>[^`\s][^`]{1,58})`(?:\s*[:\u2013\u2014]|\s+-)\s+(?P<text>\S.{14,})$")
-_DOES = re.compile(r"^`(?P<name>[^`\s][^`]{1,58})`\s+(?!is\b|has\b|was\b|does\b)[a-z]{2,}s\s+\S.{10,}$")
+_DOES = re.compile(r"^`(?P<name>[^`\s][^`]{1,58})`\s+(?P<verb>[a-z]{2,}s)\s+\S.{10,}$")
 _CODE = re.compile(r"`[^`]+`")
 _LIST = re.compile(r"\s*(?:[-*+]|\d+[.)])\s")
 _STEPS = re.compile(r"^\s*1[.)]\s", re.MULTILINE)
@@ -61,7 +62,16 @@ _FENCED = re.compile(r"^[ \t]*(`{3,}).*?^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOT
 _QUESTION = re.compile(r"^(?:what|which|who|when|where|why|how|can|does|do|is|should|must)\b", re.IGNORECASE)
 _CONTENTS = re.compile(r"\bTopics\b\s+-|\bIn this section\b")
 
-_EMPTY = frozenset({"", "-", "\u2013", "\u2014", "n/a", "none", "yes", "no", "\u2714", "\u2718", "x", "*", "?", "true"})
+_TELLS_HOW = re.compile(
+    r"\b(?:you can|use|run|call|choose|click|open|set|add|specify|edit|delete|must)\b", re.IGNORECASE
+)
+
+_EMPTY = frozenset(
+    {"", "-", "\u2013", "\u2014", "n/a", "none", "yes", "no", "\u2714", "\u2718", "x", "*", "?", "true", "''", '""'}
+)
+_NAMED_BY = frozenset(
+    "name key setting option parameter field variable flag argument property metric word term attribute status".split()  # noqa: SIM905
+)
 _CONSTANTS = frozenset({"true", "false", "null", "none", "yes", "no", "on", "off"})
 _DESCRIPTIONS = frozenset(
     {"description", "meaning", "what it does", "purpose", "does", "what", "effect", "details", "what it is", "use"}
@@ -152,7 +162,7 @@ def _from_heading(section: _Section) -> Iterator[Draft]:
     if found := verb_and_object(heading):
         target = in_sentence(found[1], section.casing)
         steps = bool(_STEPS.search(section.text) or _FENCED.search(section.text))
-        if steps or len(section.chunks) == 1:
+        if steps or (len(section.chunks) == 1 and _TELLS_HOW.search(whole[:200])):
             question = f"How do I {found[0]} {target}?"
             yield Draft("how-to", question, whole, section.chunks, 1 if steps else 4, target, found[0])
 
@@ -165,7 +175,8 @@ def _asked(section: _Section, heading: str, whole: str) -> Iterator[Draft]:
         return
     short = len(whole) <= LONGEST_ANSWER
     reference = whole if short else shortened(one_line(section.chunks[0].text), LONGEST_ANSWER)
-    if len(reference.split()) >= 4 and not reference.endswith(":"):
+    cut_in_code = reference.count("```") % 2 == 1
+    if len(reference.split()) >= 4 and not reference.endswith(":") and not cut_in_code:
         yield Draft("heading", question, reference, section.chunks if short else section.chunks[:1], 0, question)
 
 
@@ -195,7 +206,7 @@ def _from_sentence(section: _Section, chunk: Chunk, raw: str) -> Iterator[Draft]
         if subject := bare_subject(found["phrase"]):
             phrase = in_sentence(found["phrase"], section.casing)
             yield Draft("number", _how_long(phrase, found["verb"], found["how"]), sentence, (chunk,), 1, subject)
-    elif found := _DOES.match(text):
+    elif (found := _DOES.match(text)) and found["verb"] in DOES:
         yield from _option(chunk, found["name"], sentence, 2)
     elif found := _DEFINITION.match(text):
         yield from _definition(section, chunk, found, sentence)
@@ -223,7 +234,9 @@ def _how_long(phrase: str, verb: str, how: str) -> str:
 
 def _definition(section: _Section, chunk: Chunk, found: re.Match[str], sentence: str) -> Iterator[Draft]:
     subject = bare_subject(found["phrase"])
-    if not subject or re.search(r"\b(?:that|which|when|if|you|can|must|will|is|are|and|or|not|to)\b", subject):
+    if not subject or re.search(
+        r"\b(?:that|which|when|if|you|can|must|will|is|are|and|or|not|to|into|my|your)\b", subject
+    ):
         return
     head = subject.split(" ")[-1].lower().strip("`").removesuffix("s")
     central = head in " ".join((section.title, *chunk.heading)).lower()
@@ -267,7 +280,7 @@ def _from_cell(chunk: Chunk, header: Sequence[str], cells: Sequence[str], column
     if what in _DESCRIPTIONS:
         if code:
             yield from _option(chunk, name.strip("`"), value, 3)
-        elif len(value.split()) >= 5:
+        elif len(value.split()) >= 5 and header[0].lower().split(" ")[-1] in _NAMED_BY:
             yield Draft("table", f"What is meant by {name}?", value, (chunk,), 4, name)
     elif what.startswith("default") and code:
         yield Draft("default", f"What is the default of {name}?", value, (chunk,), 2, name)

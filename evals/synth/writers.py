@@ -33,6 +33,9 @@ AT_ONCE = 8
 
 LOCAL_TOKENS = 48
 
+ENOUGH = 25
+"""Words of running text that a passage should have."""
+
 RULES = "rules-1"
 """The rules by their version; a change of what they write raises it."""
 
@@ -68,7 +71,7 @@ class RuleWriter:
                 self._kept[page.path] = drafts_of(page)
         return {page.path: self._kept[page.path] for page in pages}
 
-    def near_misses(self, _pages: Sequence[Page]) -> None:
+    def near_misses(self, _pages: Sequence[Page]) -> Sequence[Draft] | None:
         return None
 
 
@@ -86,14 +89,15 @@ class LocalWriter:
     def drafts(self, pages: Sequence[Page], turn: int) -> Mapping[str, Sequence[Draft]]:
         return {page.path: list(self._of_page(page, turn)) for page in pages}
 
-    def near_misses(self, _pages: Sequence[Page]) -> None:
+    def near_misses(self, _pages: Sequence[Page]) -> Sequence[Draft] | None:
         return None
 
     def _of_page(self, page: Page, turn: int) -> Iterator[Draft]:
         told = [(chunk, sentence) for chunk in page.chunks for sentence in _telling(chunk)]
-        if not told:
+        picked = _pick(told, page, self.maker.seed, turn)
+        if picked is None:
             return
-        chunk, sentence = _pick(told, page, self.maker.seed, turn)
+        chunk, sentence = picked
         messages = self.prompt.messages({"title": fenced(_topic(chunk)), "sentence": fenced(sentence)})
         said = self.runner.run(self._said(messages))
         question = one_line(said.strip().split("\n")[0].removeprefix("Question:"))
@@ -160,11 +164,15 @@ class ServerWriter:
 
     async def _asked(self, page: Page, turn: int) -> Draft | None:
         chunk = _passage(page, self.maker.seed, turn)
+        if chunk is None:
+            return None
         reply = await self._ask("synth-question", chunk, Asked)
         return None if reply is None else _draft("model", reply.question, one_line(reply.quote), chunk)
 
     async def _left_open(self, page: Page) -> Draft | None:
         chunk = _passage(page, self.maker.seed, 0)
+        if chunk is None:
+            return None
         reply = await self._ask("synth-near-miss", chunk, LeftOpen)
         return None if reply is None else _draft("model-near", reply.question, "", chunk)
 
@@ -200,19 +208,21 @@ def _telling(chunk: Chunk) -> list[str]:
     whole = [
         each for each in found if 7 <= len(each.split()) <= 45 and each.endswith(".") and len(each) <= MAX_REFERENCE
     ]
-    clear = [each for each in whole if bare_subject(each.split(" ")[0]) and not has_pronoun(each.split(",")[0])]
+    clear = [
+        each for each in whole if bare_subject(each.split(" ")[0]) and not has_pronoun(" ".join(each.split(" ")[:3]))
+    ]
     return sorted(clear, key=lambda each: not _TELLS.search(each))[:3]
 
 
-def _passage(page: Page, seed: int, turn: int) -> Chunk:
-    """One with enough to ask about, another in each turn."""
-    full = [chunk for chunk in page.chunks if len(_FENCED.sub("", chunk.text).split()) >= 25]
+def _passage(page: Page, seed: int, turn: int) -> Chunk | None:
+    """One with enough to ask about, another in each turn; None when the page has no more."""
+    full = [chunk for chunk in page.chunks if len(_FENCED.sub("", chunk.text).split()) >= ENOUGH]
     return _pick(full or list(page.chunks), page, seed, turn)
 
 
-def _pick(items: Sequence[T], page: Page, seed: int, turn: int) -> T:
+def _pick(items: Sequence[T], page: Page, seed: int, turn: int) -> T | None:
     order = Random(f"{seed}/{page.path}").sample(range(len(items)), len(items))  # noqa: S311 - picks, hides nothing
-    return items[order[turn % len(items)]]
+    return items[order[turn]] if turn < len(items) else None
 
 
 def _topic(chunk: Chunk) -> str:

@@ -12,7 +12,8 @@ KEYS = page(
     ("", "A signing key is a secret that proves who made a file."),
 )
 GATES = page(
-    ("", "A gate is a file that says what a release must show. We use Amber Harbour beside it."),
+    ("", "A gate is a file that says what a release must show. We keep Amber Harbour beside it."),
+    ("", "The two of us saw Amber Harbour again, and the Silver Lake once."),
     path="gates.md",
     title="Gates",
 )
@@ -44,7 +45,7 @@ def test_asks_for_facts_that_nothing_tells_of_what_a_page_defines() -> None:
 def test_a_fact_is_not_asked_for_where_a_passage_has_a_word_of_its_answer() -> None:
     cues = (
         "cost price rename name encrypt key schedule time archive export store alert email notify undo version "
-        "previous transfer owner approve review permission allow spreadsheet csv mobile phone device app"
+        "previous transfer owner approve review permission allow spreadsheet csv release date licence"
     )
     told = page(("", f"About a gate and a signing key: {cues}."), path="t.md")
     assert list(missing_facts(corpus(KEYS, GATES, told), all_drafts(), Random(0))) == []
