@@ -53,7 +53,8 @@ def synth_command(
     Exits with 1 when nothing could be proposed.
     """
     from evals.synth.opening import ModelChoice
-    from evals.synth.propose import ProposeRequest, propose
+    from evals.synth.propose import propose
+    from evals.synth.search import ProposeRequest
 
     request = ProposeRequest(
         suite=suite,
