@@ -102,7 +102,9 @@ def main(arguments: Sequence[str]) -> int:
         return steps[arguments[0]]()
     except Stop as error:
         say(f"error: {error}")
-        return 3
+    except Exception as error:
+        say(f"error: {type(error).__name__}: {error}")
+    return 3
 
 
 # install
@@ -225,6 +227,9 @@ def measure() -> int:
     except Stop as error:
         found.verdict = "INCONCLUSIVE"
         found.reasons.append(str(error))
+    except Exception as error:  # whatever it is, it is no verdict
+        found.verdict = "INCONCLUSIVE"
+        found.reasons.append(f"The action itself broke: {type(error).__name__}: {error}")
     (here.out / "verdict.json").write_text(json.dumps(found.__dict__, indent=2, sort_keys=True) + "\n")
     (here.out / "comment.md").write_text(_comment(here, found), encoding="utf-8")
     output("verdict", found.verdict)
@@ -243,6 +248,9 @@ def _measure(here: Job, found: Measured) -> None:
         raise Stop(f"There is no suite in {given('PROJECT') or '.'}/evals/suites.")
     if given("PULL_MODELS") != "false":
         lockgate(here, project, "models", "pull").or_stop("The models cannot be fetched")
+    found.release = _build(here, here.workspace)
+    for suite in found.suites:
+        _run(here, project, suite, found.release)
     base_problem = ""
     if here.base.exists():
         try:
@@ -250,9 +258,6 @@ def _measure(here: Job, found: Measured) -> None:
         except Stop as error:
             base_problem = str(error)
             found.base_release = ""
-    found.release = _build(here, here.workspace)
-    for suite in found.suites:
-        _run(here, project, suite, found.release)
     _export(here, project, found.release, found.suites, here.out / "evidence.tar")
     for suite in found.suites:
         _report(here, project, suite, found)
@@ -268,14 +273,15 @@ def _measure_base(here: Job, project: Path, found: Measured) -> None:
     """From the cache when it holds exactly this, else anew; the suites are those of the head, for both."""
     if (here.cache / "release").is_file():
         try:
-            found.base_release = _from_cache(here, project, found.suites)
+            found.base_release = _from_cache(here, project, found)
             found.base_from_cache = True
             return
         except Stop as error:
             say(f"The cache is of no use: {error}")
     found.base_release = _build(here, here.base)
-    for suite in found.suites:
-        _run(here, project, suite, found.base_release)
+    if found.base_release != found.release:
+        for suite in found.suites:
+            _run(here, project, suite, found.base_release)
     shutil.rmtree(here.cache)
     here.cache.mkdir()
     _export(here, project, found.base_release, found.suites, here.cache / "evidence.tar")
@@ -285,19 +291,30 @@ def _measure_base(here: Job, project: Path, found: Measured) -> None:
     (here.cache / "release").write_text(found.base_release)
 
 
-def _from_cache(here: Job, project: Path, suites: Sequence[str]) -> str:
+def _from_cache(here: Job, project: Path, found: Measured) -> str:
+    """The base's release, taken in with its evidence. What is in a cache never says anything of the head."""
     try:
         release, key = ((here.cache / name).read_text(encoding="ascii").strip() for name in ("release", "key"))
     except (OSError, ValueError) as error:
         raise Stop(f"it is not whole ({error}).") from None
     if not re.fullmatch(r"[0-9a-f]{64}", release) or not re.fullmatch(r"[A-Za-z0-9+/=]{44}", key):
         raise Stop("it does not hold what this action writes.")
+    if release == found.release:
+        raise Stop("it is about the release of the head, which was just measured.")
+    trusted = os.environ.get("LOCKGATE_TRUSTED_KEYS", "")
     # For this job alone: what is in the cache is believed as much as the cache is.
-    os.environ["LOCKGATE_TRUSTED_KEYS"] = ",".join(filter(None, [os.environ.get("LOCKGATE_TRUSTED_KEYS", ""), key]))
-    lockgate(here, project, "release", "import", str(here.cache / "release.tar"), "--no-index").or_stop("import")
-    lockgate(here, project, "evals", "evidence", "import", str(here.cache / "evidence.tar")).or_stop("import")
-    for suite in suites:
-        _evidence_id(here, project, release, suite)
+    os.environ["LOCKGATE_TRUSTED_KEYS"] = ",".join(filter(None, [trusted, key]))
+    try:
+        lockgate(here, project, "release", "import", str(here.cache / "release.tar"), "--no-index").or_stop("import")
+        file = str(here.cache / "evidence.tar")
+        taken = json.loads(lockgate(here, project, "evals", "evidence", "import", file, "--json").or_stop("import"))
+        if sorted(each["suite"] for each in taken) != sorted(found.suites) or {each["release"] for each in taken} != {
+            release
+        }:
+            raise Stop("it holds other evidence than that of its release.")
+    except Stop:
+        os.environ["LOCKGATE_TRUSTED_KEYS"] = trusted
+        raise
     return release
 
 

@@ -50,6 +50,9 @@ elif words.startswith("evals evidence list"):
     print(json.dumps([] if plan.get("bare") else [{"id": hashlib.sha256(words.encode()).hexdigest()}]))
 elif words.startswith("evals evidence key"):
     print("A" * 43 + "=")
+elif words.startswith("evals evidence import"):
+    foreign = plan.get("foreign") or hashlib.sha256(b"base").hexdigest()
+    print(json.dumps([{"suite": "docs-smoke", "release": foreign}]))
 elif words.startswith(("evals evidence export", "release export", "evals report")):
     target = arguments[arguments.index("--out") + 1] if "--out" in arguments else arguments[3]
     Path(target).write_text(plan.get("report", "### table"))
@@ -532,6 +535,30 @@ def test_a_cache_that_is_damaged_is_measured_anew(bench: Bench, name: str, text:
     done = bench.run(cache="true")
     assert done.code == 0
     assert bench.nothing_ran()
+
+
+def test_a_cache_says_nothing_of_the_head(bench: Bench) -> None:
+    """Whoever can write a cache could put good evidence of the head into it."""
+    first = bench.run()
+    (kept,) = bench.runner.caches.iterdir()
+    bench.plan(foreign=first.outputs["release"])
+    assert bench.run().code == 0
+    assert len(bench.called("evals run")) == 2
+    (kept / "release").write_text(first.outputs["release"])
+    bench.plan()
+    second = bench.run()
+    assert second.outputs["base-release"] == first.outputs["base-release"]
+    assert bench.called("evals evidence import") == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"pull_request": {"number": 7}}, {"pull_request": {"base": None}}, {"pull_request": {"base": {"sha": "zz"}}}],
+)
+def test_an_event_of_another_shape_is_inconclusive(bench: Bench, event: dict[str, Any]) -> None:
+    done = bench.runner.run(event, lockgate="installed")
+    assert done.code == 3
+    assert "Traceback" not in done.log
 
 
 # The workflow of this repository
