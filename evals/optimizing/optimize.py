@@ -23,7 +23,7 @@ from evals.metrics.metric import NO_TOOLS, measure_all
 from evals.optimizing.example_pool import build_pool, set_aside, why_not
 from evals.optimizing.proposer import Proposer, propose
 from evals.optimizing.race import Raced, plan_race, race
-from evals.optimizing.variants import Recipe, Variant, Workbench, instruction_of, make_all
+from evals.optimizing.variants import Recipe, Variant, Workbench, instruction_of, known_rules, make_all
 from evals.rules.leaks import told_cases
 from evals.runs.answer_cache import AnswerCache
 from evals.runs.asking import Asked, Asking, ask_and_search
@@ -270,8 +270,9 @@ class _Optimizer:
         search = CallBudget(request.budget // 2)
         instructions = await self._proposed(pool_cases, scored, test, search)
         pool = build_pool(pool_cases if examples else [], asker.retriever, work.definition.passages, test)
-        bench = Workbench(work.settings, work.prompt, pool, instructions)
-        made = make_all(bench, request.seed, MOST_VARIANTS)
+        bench = Workbench(work.settings, work.prompt, pool, instructions, known_rules(work.settings, work.prompt))
+        most = plan_race(search.left or 0, MOST_VARIANTS, len(scored)).variants
+        made = make_all(bench, request.seed, most)
         safe = [each for each in made.variants if not self._leaks(each, test)]
         plan = plan_race(search.left or 0, len(safe), len(scored))
         if not safe or not plan.variants:

@@ -87,6 +87,8 @@ class Workbench:
     prompt: Prompt
     pool: Mapping[str, PoolExample] = field(default_factory=dict)
     instructions: Sequence[str] = ()
+    known: frozenset[str] = frozenset()
+    """Rules of the linter that the prompt as it is breaks already."""
 
     def make(self, recipe: Recipe) -> Variant:
         """Raises ValueError that says why the recipe gives no prompt that could take the place of the old one."""
@@ -96,9 +98,9 @@ class Workbench:
         findings = lint_files(self.settings, name, main, TextFiles(files, "the variant"))
         if errors := [each for each in findings.problems if each.level == "error"]:
             raise ValueError(f"{errors[0].message}")
-        known = {each.rule for each in self._own_findings()}
-        if new := [each for each in findings.problems if each.rule not in known]:
-            raise ValueError(f"{new[0].rule}: {new[0].message}")
+        warned = [each for each in findings.problems if each.rule not in self.known]
+        if warned:
+            raise ValueError(f"{warned[0].rule}: {warned[0].message}")
         try:
             made = prompt_from_files(name, files, where="the variant")
         except LockgateError as error:
@@ -180,9 +182,12 @@ class Workbench:
         name = _LOOP.findall(self.prompt.text)[0][1]
         return re.findall(rf"\b{name}\.text\b(?!\[)", self.prompt.text)
 
-    def _own_findings(self) -> Sequence[Any]:
-        main = next(path for path in main_paths(self.prompt.name) if path in self.prompt.files)
-        return lint_files(self.settings, self.prompt.name, main, TextFiles(self.prompt.files, "the prompt")).problems
+
+def known_rules(settings: Settings, prompt: Prompt) -> frozenset[str]:
+    """The rules that the prompt breaks as it is."""
+    main = next(path for path in main_paths(prompt.name) if path in prompt.files)
+    found = lint_files(settings, prompt.name, main, TextFiles(prompt.files, "the prompt"))
+    return frozenset(each.rule for each in found.problems)
 
 
 def make_all(bench: Workbench, seed: int, most: int) -> Made:

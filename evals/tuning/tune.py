@@ -91,7 +91,7 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What came of it. ``dev`` and ``test`` are None where nothing better than the default was found on dev."""
+    """What came of it. Without anything better on dev, ``found.best`` is the default."""
 
     request: TuneRequest
     suite: Suite
@@ -99,8 +99,8 @@ class Tuning:
     objective: Objective
     default: Setting
     found: Found
-    dev: Half | None
-    test: Half | None
+    dev: Half
+    test: Half
     decision: Decision
     reason: str
     file: Path
@@ -115,7 +115,7 @@ class Tuning:
 
     @property
     def gained(self) -> bool:
-        low = self.test.difference.low if self.test else None
+        low = self.test.difference.low
         return low is not None and low > 0
 
     def as_json(self) -> dict[str, Any]:
@@ -131,8 +131,8 @@ class Tuning:
             "objective": self.objective.names,
             "default": self.default.as_json(),
             "tuned": self.found.best.as_json(),
-            "dev": self.dev.as_json() if self.dev else {"default": self.found.start},
-            "test": self.test.as_json() if self.test else None,
+            "dev": self.dev.as_json(),
+            "test": self.test.as_json(),
             "decision": self.decision,
             "gained": self.gained,
             "reason": self.reason,
@@ -163,18 +163,16 @@ def tune(settings: Settings, request: TuneRequest, *, progress: Progress, say: S
             lists = CandidateLists(service, opened)
             tuner = _Tuner(request, definition, parts, lists, suite, progress)
             objective, found, dev_trials = tuner.choose(halves[0])
-            dev = test = None
-            asked = dev_trials.asked
-            if found.best != setting_of(definition):
-                test_trials = tuner.trials(halves[1], objective)
-                dev, test = (tuner.half(each, objective, found.best) for each in (dev_trials, test_trials))
-                asked += test_trials.asked
-    decision, reason = _decide(test, dry_run=request.dry_run)
+            test_trials = tuner.trials(halves[1], objective)
+            dev, test = (tuner.half(each, objective, found.best) for each in (dev_trials, test_trials))
+            asked = dev_trials.asked + test_trials.asked
+    better = found.best != setting_of(definition)
+    decision, reason = _decide(test, better=better, dry_run=request.dry_run)
     tuning = Tuning(
         request, suite, opened.record.id, objective, setting_of(definition), found, dev, test, decision, reason, target,
         tuple(warnings), asked,
     )  # fmt: skip
-    new = edited(text, found.best.changes(tuning.default), notes(tuning), where=str(source)) if dev else text
+    new = edited(text, found.best.changes(tuning.default), notes(tuning), where=str(source)) if better else text
     if decision == "written":
         write_definition(source, target, text, new)
     return tuning
@@ -193,11 +191,8 @@ def notes(tuning: Tuning) -> list[str]:
         f"changed: {changed}",
     ]
     for name, half in (("dev, chosen on it", tuning.dev), ("test, never seen by the search", tuning.test)):
-        if half is not None:
-            lines.append(f"{name}: {half.default:.3f} -> {half.tuned:.3f} over {half.cases} cases")
-    if tuning.test is not None:
-        lines.append(f"test, difference: {interval(tuning.test.difference)}; {claim(tuning)}")
-    return lines
+        lines.append(f"{name}: {half.default:.3f} -> {half.tuned:.3f} over {half.cases} cases")
+    return [*lines, f"test, difference: {interval(tuning.test.difference)}; {claim(tuning)}"]
 
 
 def claim(tuning: Tuning) -> str:
@@ -267,8 +262,8 @@ class _Tuner:
         return compare_rows(old, new, trials.metrics, sides=sides, suite=suite)
 
 
-def _decide(test: Half | None, *, dry_run: bool) -> tuple[Decision, str]:
-    if test is None:
+def _decide(test: Half, *, better: bool, dry_run: bool) -> tuple[Decision, str]:
+    if not better:
         return "kept", "No setting was better than the chain's own on the dev half. The file is as it was."
     low, high = test.difference.low, test.difference.high
     figures = f"{test.default:.3f} -> {test.tuned:.3f}, difference {interval(test.difference)}"

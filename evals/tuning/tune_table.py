@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def render(tuning: Tuning, console: Console) -> None:
     for line in _head(tuning):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
-    if tuning.dev and tuning.test:
+    if changed_values(tuning):
         console.print(_values(tuning))
-        console.print(_figures(tuning.dev, tuning.test))
+    console.print(_figures(tuning.dev, tuning.test))
     console.print(plain(tuning.reason), markup=False, highlight=False, soft_wrap=True)
     if tuning.decision == "written":
         text = f"Written to {tuning.file}. It changes answers when a release is built from it: lockgate release build"

@@ -99,7 +99,8 @@ class Optimizing:
         self.repository.commit()
 
     def run(self, **options: Any) -> Optimization:
-        request = OptimizeRequest(**{"prompt": "answer", "suite": "services", "budget": 60, "chain": "docs"} | options)
+        given: dict[str, Any] = {"prompt": "answer", "suite": "services", "budget": 60, "chain": "docs"}
+        request = OptimizeRequest(**{**given, **options})
         self.said: list[str] = []
         return optimize(self.project.settings, request, progress=quiet, say=self.said.append)
 

@@ -16,7 +16,7 @@ CHANGES: dict[tuple[str, ...], Any] = {
     ("relevance", "threshold"): 0.5,
 }
 FILES = {
-    "block": "name: x # n\nretrieval:\n  dense_weight: 0.1 # w\n  candidates: 9\npassages: 3\nrelevance: {threshold: .3}",
+    "block": "name: x # n\nretrieval:\n  dense_weight: 0.1 # w\n  candidates: 9\nrelevance: {threshold: .3}",
     "flow": "{name: x, retrieval: {dense_weight: 0.1}, passages: 3, relevance: {threshold: 1e-1,}}\n",
     "empty flow": "name: x\nretrieval: {}\nrelevance: { }\n",
     "keys missing": "name: x\nretrieval:\n    candidates: 9   # c\n\n# tail\n",

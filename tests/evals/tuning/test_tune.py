@@ -44,7 +44,6 @@ def run(project: TuningProject, **options: Any) -> Tuning:
 def test_a_poor_chain_gets_better_on_cases_that_the_search_never_saw(project: TuningProject) -> None:
     found = run(project)
     assert (found.decision, found.gained) == ("written", True)
-    assert found.dev and found.test
     assert found.dev.tuned > found.dev.default
     assert found.test.difference.low is not None and found.test.difference.low > 0
     assert {case.split for case in load_suite(project.folder, "services").cases} == {"dev", "test"}
@@ -62,7 +61,6 @@ def test_only_numbers_change_and_a_block_says_where_they_are_from(project: Tunin
     assert [line.split(":")[0] for line in head if line in before] == [x.split(":")[0] for x in before if x in head]
     block = "\n".join(after[len(head) :])
     suite = load_suite(project.folder, "services")
-    assert found.dev and found.test
     for text in (
         f"suite: services version 4, hash {suite.hash}",
         "seed: 3",
@@ -79,7 +77,8 @@ def test_tuning_again_keeps_the_file_as_it_is(project: TuningProject) -> None:
     written = project.chain_file.read_bytes()
     again = run(project, budget=250)
     assert again.decision == "kept"
-    assert again.test is None
+    assert again.test.difference.value == 0
+    assert again.test.default == again.test.tuned > 0
     assert project.chain_file.read_bytes() == written
 
 
@@ -103,7 +102,6 @@ def test_other_test_cases_change_no_choice(project: TuningProject) -> None:
     project.write_cases(rows)
     second = run(project, dry_run=True)
     assert second.found == first.found
-    assert second.dev and first.dev and second.test and first.test
     assert second.dev.tuned == first.dev.tuned
     assert second.test.tuned != first.test.tuned
 
@@ -134,7 +132,7 @@ def test_a_setting_that_is_worse_on_the_test_half_is_not_written(project: Tuning
     ][1:]
     project.write_cases([row for row in rows if row["id"] not in {each["id"] for each in lures}] + lures)
     found = run(project, metrics=("abstention_accuracy",))
-    assert found.test and found.test.difference.high is not None and found.test.difference.high < 0
+    assert found.test.difference.high is not None and found.test.difference.high < 0
     assert found.decision == "kept"
     assert "worse on the test half" in found.reason
     assert project.chain_file.read_text() == CHAIN
