@@ -155,3 +155,7 @@ def write_command(path: Path, body: str, flags: str = "") -> None:
     file = path / "lockgate"
     file.write_text(f"#!{sys.executable} {flags}\n{body}")
     file.chmod(0o755)
+    # The runner's own Python, without the start of a version manager, and without any package.
+    python = path / "python3"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "$@"\n')
+    python.chmod(0o755)
