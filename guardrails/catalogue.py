@@ -10,9 +10,10 @@ from pydantic import Field
 
 from guardrails.check import Check, CheckSettings
 from guardrails.checks.length import InputLength
+from guardrails.checks.secrets import Secrets
 from guardrails.markup import Citations, Links
 
-CHECKS: dict[str, type[Check]] = {each.name: each for each in (InputLength,)}
+CHECKS: dict[str, type[Check]] = {each.name: each for each in (InputLength, Secrets)}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""
 
 MARKUP: dict[str, type[CheckSettings]] = {"citations": Citations, "links": Links}

@@ -85,11 +85,15 @@ def _each(pattern: re.Pattern[str], text: str, read: Callable[[str], str]) -> It
 
 # Bytes
 
+_PRINTABLE = bytes([9, 10, 13, *range(32, 127)])
 _READABLE = re.compile(r"[\t\n\r\x20-\x7e\xa0-\u02ff\u0370-\u1fff\u2010-\u205e\u3040-\ud7ff\uff00-\uffef]+")
 
 
 def _text_of(data: bytes) -> str:
     """``data`` as text; "" when it is none."""
+    strange = len(data.translate(None, _PRINTABLE))
+    if strange > 0.2 * len(data) and _is_other(data):
+        return ""
     for encoding in ("utf-8", "utf-16-le") if data[1::2].count(0) > len(data) // 4 else ("utf-8",):
         try:
             text = data.decode(encoding)
@@ -102,6 +106,17 @@ def _text_of(data: bytes) -> str:
     return ""
 
 
+def _is_other(data: bytes) -> bool:
+    """Whether ``data``, which is not ASCII, is neither UTF-8 nor UTF-16 of Latin letters."""
+    if data[1::2].count(0) > len(data) // 4:
+        return False
+    try:
+        data[:-3].decode()
+    except UnicodeDecodeError as error:
+        return error.start < len(data) - 6
+    return False
+
+
 _BASE64 = re.compile(
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,}(?:={0,2}[\r\n][ >\t]{0,8}[A-Za-z0-9+/_-]{12,76}){0,400}={0,2}"
 )
@@ -112,6 +127,8 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 def _from_base64(found: str) -> str:
     """Read from each of the four places where it may begin: letters before it belong to the same alphabet."""
     letters = _SPACE.sub("", found).translate(_TO_STANDARD)
+    if 8 * sum(map(str.isupper, letters)) < len(letters):
+        return ""  # words and paths: what encodes text has more upper case
     best = ""
     for skip in range(4):
         part = letters[skip:]
@@ -153,9 +170,10 @@ def _from_hex(found: str) -> str:
     return ""
 
 
-_PERCENT = re.compile(r"[^\s%]{0,200}%[0-9A-Fa-f]{2}[^\s]*")
-_ENTITIES = re.compile(r"[^\s&]{0,200}&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[A-Za-z]{2,20});[^\s]*")
-_ESCAPES = re.compile(r"[^\s\\]{0,200}\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-3][0-7]{2})[^\s]*")
+# From the beginning of a word, as what is not encoded in it belongs to what it says.
+_PERCENT = re.compile(r"(?<![^\s%])[^\s%]{0,2000}%[0-9A-Fa-f]{2}[^\s]*")
+_ENTITIES = re.compile(r"(?<![^\s&])[^\s&]{0,2000}&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[A-Za-z]{2,20});[^\s]*")
+_ESCAPES = re.compile(r"(?<![^\s\\])[^\s\\]{0,2000}\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-3][0-7]{2})[^\s]*")
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|([0-3][0-7]{2}))")
 
 

@@ -21,15 +21,17 @@ MAX_EXPANSION = 4
 
 _OTHER = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
 _WORD = re.compile(r"\w+")
-_MARKUP = re.compile(
+_MARK = (
     r"\\(?=[!-/:-@\[-`{-~])"  # an escape
     r"|<!--[^>]{0,200}-->"
     r"|</?[A-Za-z][^<>\n]{0,200}>"
     r"|\]\([^()\s]{0,500}\)"  # the second half of a link
     r"|!?\[(?=[^\[\]\n]{1,500}\]\()"  # and its first
-    r"|[*`]+|~~"
+    r"|[*`]|~~"
 )
+_MARKUP = re.compile(_MARK)
 _DRESSED = re.compile(r"[*`<\\\[]|~~")
+_WITHIN_WORD = re.compile(rf"[A-Za-z0-9+/=_.-](?:{_MARK})+[A-Za-z0-9+/=_-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,11 @@ def without_markup(given: Normalised) -> Normalised:
         starts.extend(given._starts[first:last])
         ends.extend(given._ends[first:last])
     return Normalised(plain, starts, ends)
+
+
+def has_markup_in_words(text: str) -> bool:
+    """Whether markup stands within a word; where there is none, words read the same with their markup and without."""
+    return _WITHIN_WORD.search(text) is not None
 
 
 def _clusters(text: str, start: int, end: int) -> list[tuple[int, int]]:
