@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_path: Path) -> Itera
 @pytest.fixture
 async def judge(server: VllmServer, tmp_path: Path) -> AsyncIterator[ModelJudge]:
     settings = Settings(project=tmp_path, judge_base_url=server.url, judge_model=NAME, _env_file=None)
-    async with open_judge(settings) as opened:
+    async with open_judge(settings, timeout_s=300) as opened:
         yield dataclasses.replace(opened, parameters={**opened.parameters, "max_tokens": MOST_TOKENS})
 
 
