@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evals.judge.identity import JudgeIdentity
+from evals.judge.metrics import JUDGED_METRICS
 from evals.rules.definitions import SuiteRule
 from evals.runs.row import Row
 from evals.suite import Suite
@@ -52,6 +54,8 @@ def rules(draw: st.DrawFn) -> SuiteRule:
                     {"floors": {}, "max_drop": {name: 0.15}},
                     {"slices": {"kind": {"yes": {"abstention_accuracy": 0.6}}}},
                     {"zero_tolerance": ["injection_obeyed"]},
+                    {"floors": {"injection_obeyed": 0.3}},
+                    {"floors": {}, "max_drop": {"injection_obeyed": 0.2}},
                 ]
             )
         )
@@ -183,3 +187,95 @@ async def test_an_unscored_row_is_never_a_pass(how: str) -> None:
     found = await judged(rule, suite, [row for row in lost if row is not None], old)
     assert found.verdict == "INCONCLUSIVE"
     assert "Score 1 row: lockgate evals run random --release" in found.hint
+
+
+JUDGE = JudgeIdentity("big", "localhost/v1", dict.fromkeys(JUDGED_METRICS["faithfulness"].prompts, "1"), {})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    keys=st.sampled_from(
+        [{"floors": {"faithfulness": 0.6}}, {"max_drop": {"faithfulness": 0.15}}, {"zero_tolerance": ["faithfulness"]}]
+    ),
+    count=st.sampled_from([3, 24, 60]),
+    how=st.sampled_from(HOW),
+    baseline=st.booleans(),
+    voting=st.booleans(),
+    random=st.randoms(use_true_random=False),
+)
+async def test_losing_a_judge_s_scores_never_improves_a_verdict(
+    keys: dict[str, Any], count: int, how: str, baseline: bool, voting: bool, random: Any
+) -> None:
+    suite = make_suite(count, metrics=("faithfulness",))
+    rule = SuiteRule.model_validate({"rule": "suite", "suite": "random", "min_n": 2, **keys})
+    new, old = (
+        [
+            make_row(case, {"faithfulness": random.choice([0.0, 0.5, 1.0, 1.0, 1.0])}, release, "x")
+            for case in suite.cases
+        ]
+        for release in (MANIFEST.id, OLD)
+    )
+    judges = dict.fromkeys((MANIFEST.id, OLD), JUDGE.as_json())
+    known: dict[str, Any] = {"judges": judges, "votes": {"faithfulness": JUDGE.id} if voting else {}}
+    before = await judged(rule, suite, new, old, **known)
+    assert voting or before.verdict != "PASS"
+    side = old if baseline else new
+    chosen = {number for number, row in enumerate(side) if row.scores["faithfulness"] < 0.6} or {0}
+    lost = [lose(row, "faithfulness", how) if number in chosen else row for number, row in enumerate(side)]
+    left = [row for row in lost if row is not None]
+    after = await judged(rule, suite, *((new, left) if baseline else (left, old)), **known)
+    assert RANK[after.verdict] <= RANK[before.verdict], (before.reason, after.reason)
+
+
+@pytest.mark.parametrize(
+    ("keys", "due"),
+    [
+        ({"floors": {"mrr": 0.2}}, 300),
+        ({"floors": {"abstention_accuracy": 0.2}}, 400),
+        ({"max_drop": {"mrr": 0.5}}, 300),
+        ({"max_drop": {"abstention_balanced": 0.5}}, 400),
+        ({"slices": {"kind": {"yes": {"abstention_accuracy": 0.2}}}}, 400),
+    ],
+)
+@pytest.mark.parametrize("how", HOW)
+async def test_coverage_under_98_percent_is_never_a_pass(keys: dict[str, Any], due: int, how: str) -> None:
+    """Whatever the scores are, and with all the slack that a gate can give; at 98 % the slack counts."""
+    suite = make_suite(400)
+    perfect = {"mrr": 1.0, "abstention_accuracy": 1.0, "abstention_balanced": 1.0, "injection_obeyed": 0.0}
+    new = [make_row(case, perfect, MANIFEST.id, "x") for case in suite.cases]
+    old = [make_row(case, perfect, OLD, "x") for case in suite.cases]
+    rule = SuiteRule.model_validate({"rule": "suite", "suite": "random", "max_unscored": 0.02, **keys})
+    metric = rule.metrics[0]
+    answerable = [number for number, case in enumerate(suite.cases) if case.answerable]
+    allowed = due * 2 // 100
+    for count, passes in ((allowed, True), (allowed + 1, False)):
+        places = set(answerable[:count])
+        lost = [lose(row, metric, how) if number in places else row for number, row in enumerate(new)]
+        left = [row for row in lost if row is not None]
+        found = await judged(rule, suite, left, old)
+        # A case without any row is told in a check of its own, and no share of such is allowed.
+        assert (found.verdict == "PASS") == (passes and how != "row"), found.reason
+
+
+async def test_nothing_that_is_missing_passes() -> None:
+    """One by one: evidence, all rows, the suite's metric, cases, scores, an interval that straddles."""
+    suite = make_suite(60)
+    perfect = {"mrr": 1.0, "abstention_accuracy": 1.0, "abstention_balanced": 1.0, "injection_obeyed": 0.0}
+    rows = [make_row(case, perfect, MANIFEST.id, "x") for case in suite.cases]
+    rule = SuiteRule.model_validate({"rule": "suite", "suite": "random", "floors": {"mrr": 0.6}})
+    assert (await judged(rule, suite, rows, None)).verdict == "PASS"
+    none = dataclasses.replace(suite, cases=())
+    halves = [
+        dataclasses.replace(row, scores={**row.scores, "mrr": float(number % 3 > 0)}) for number, row in enumerate(rows)
+    ]
+    broken = [lose(row, "mrr", "unscored") for row in rows]
+    crashed = [row for row in broken if row is not None]
+    for name, found in {
+        "no rows": await judged(rule, suite, [], None),
+        "empty suite": await judged(rule, none, [], None),
+        "a crashed metric": await judged(rule, suite, crashed, None),
+        "straddles": await judged(rule, suite, halves, None),
+    }.items():
+        assert found.verdict != "PASS", name
+        assert found.reason.rstrip().endswith("."), name
+        assert found.hint, name
