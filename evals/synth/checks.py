@@ -108,6 +108,13 @@ def rivals_of(corpus: Corpus, draft: Draft) -> list[str]:
     return sorted(corpus.pages_with(corpus.terms_of(draft.question) & own) - {draft.path})
 
 
+def about_passage(corpus: Corpus, draft: Draft) -> bool:
+    """Whether the passage has at least half of the question's words: a small model asks of what it was shown before."""
+    terms = corpus.terms_of(draft.question)
+    own = corpus.terms_of("\n".join(chunk.embed_text for chunk in draft.chunks))
+    return 2 * len(terms & own) >= len(terms)
+
+
 def specific(corpus: Corpus, draft: Draft) -> Draft | None:
     """The draft, or with the name of its section or page added, such that few pages could be meant; None otherwise."""
     if not corpus.terms_of(draft.question) or (draft.kind == "definition" and _is_everywhere(corpus, draft.subject)):

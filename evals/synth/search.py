@@ -17,6 +17,7 @@ from evals.suite import Suite, is_page
 from evals.synth.checks import (
     SHOWN_RIVALS,
     Known,
+    about_passage,
     badly_formed,
     in_passage,
     known_questions,
@@ -203,6 +204,8 @@ class Search:
             return None, "the reference is not in the passage"
         if raw.answerable and raw.reference.casefold() in raw.question.casefold():
             return None, "the question holds its answer"
+        if raw.answerable and not about_passage(self._corpus, raw):
+            return None, "the question is of something else than its passage"
         draft = specific(self._corpus, raw) if raw.answerable else raw
         if draft is None:
             return None, "many pages could be meant"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.synth.checks import badly_formed, in_passage, known_questions, personal, rivals_of, specific
+from evals.synth.checks import about_passage, badly_formed, in_passage, known_questions, personal, rivals_of, specific
 from evals.synth.corpus import build_corpus, index_terms
 from evals.synth.drafts import Draft
 from tests.evals.synth.pages import chunk, corpus, page
@@ -126,3 +126,17 @@ def test_a_path_of_two_sources_names_no_page_but_is_looked_through() -> None:
     found = build_corpus("s", both, index_terms())
     assert found.pages == {}
     assert found.pages_with(found.terms_of("secret word")) == {"keys.md"}
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("How often is a signing key rotated?", True),
+        ("How often is a key rotated and painted?", True),
+        ("How often is a fence painted?", False),
+        ("Why is it so?", True),
+    ],
+)
+def test_a_question_has_half_of_its_words_from_its_passage(question: str, about: bool) -> None:
+    own = page(("", "A signing key is rotated every ninety days."))
+    assert about_passage(corpus(own), Draft("model", question, "x", own.chunks, 0)) is about
