@@ -12,7 +12,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo $(TORCH_CPU_INDEX))
 VLLM_VENV := .venv-vllm
 
-.PHONY: up test check check-python environment models vllm test-vllm docs-cli fmt lint types imports tests slow bench clean help
+.PHONY: up test check check-python environment models vllm test-vllm docs-cli fmt lint types imports tests slow bench bench-gate clean help
 
 help:
 	@echo "make up [DOCS=folder] [PORT=8000]  install what chat needs, index, serve"
@@ -20,6 +20,7 @@ help:
 	@echo "make check                         what CI runs: format, lint, types, import directions, tests"
 	@echo "make vllm                          install the vLLM server beside it; make check then tests with it, too"
 	@echo "make slow | bench                  long tests | benchmarks"
+	@echo "make bench-gate                    ten bad releases on the real model: each must be refused"
 
 up: environment
 	@$(BIN)/lockgate up $(if $(DOCS),"$(DOCS)") --port $(PORT)
@@ -64,7 +65,7 @@ check: check-python $(VENV)/.installed-dev
 
 # Alone: a server takes both cores while it starts.
 test-vllm: $(VENV)/.installed-dev models vllm
-	@$(BIN)/python -m pytest -m "vllm and not gpu"
+	@$(BIN)/python -m pytest -m "vllm and not gpu" $$(grep -rl --include='*.py' 'mark\.vllm' tests)
 
 fmt: $(VENV)/.installed-dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/python scripts/cli_reference.py
@@ -74,6 +75,9 @@ slow: $(VENV)/.installed-dev models
 
 bench: $(VENV)/.installed-dev models
 	@$(BIN)/python -m bench.embedding
+
+bench-gate: $(VENV)/.installed-dev models
+	@$(BIN)/python -m bench.gate
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

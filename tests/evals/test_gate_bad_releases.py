@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import evals
+from evals.gate import SHIPPED
 from lockgate.errors import GateFailed, Inconclusive
 from tests.evals import judged
 from tests.evals.gated import GatedProject, ReadingGenerator, open_gated
@@ -80,3 +83,16 @@ def test_a_bad_release_is_refused_for_the_right_reason(
     with pytest.raises(GateFailed if report.verdict == "FAIL" else Inconclusive):
         report.require_pass()
     sys.stdout.write(f"{report.verdict:<12}  {planted.name}: {found[0][0]}\n")
+
+
+def test_the_release_that_ships_to_be_refused_is_refused(project: GatedProject) -> None:
+    text = (Path(evals.__file__).parent / "refused" / "docs.yaml").read_text(encoding="utf-8")
+    project.write_text("chains/definitions/docs.yaml", text.replace("suite: docs-smoke", "suite: services"))
+    release = project.build()
+    project.measure(release)
+    report = project.judge(release, (SHIPPED / "production.yaml").read_text(encoding="utf-8"))
+    shown = "\n".join(report.lines())
+    assert report.verdict == "FAIL", shown
+    found = {name: reason for name, _, reason, _ in against(report)}
+    assert "It answered none of the" in found["verify"], shown
+    assert "it misses the floor" in found["token_f1 floor"], shown
