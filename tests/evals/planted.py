@@ -196,7 +196,7 @@ def index_is_gone(project: GatedProject, patch: pytest.MonkeyPatch) -> str:
 
 
 def prompt_without_its_context(project: GatedProject, _patch: pytest.MonkeyPatch) -> str:
-    project.write_chain(mode="generative")
+    project.write_chain(mode="generative", max_tokens=24)
     project.write_text(
         "prompts/library/answer.md",
         "---\nname: answer\ndescription: Nothing to go by.\nowner: tests\nvariables:\n  question: str\n"
