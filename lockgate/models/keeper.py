@@ -19,6 +19,7 @@ GRACE_SECONDS = 10.0
 """How long the command may take to end by itself."""
 
 _LOOK = 0.5
+_TIDY = 0.5  # Python's tracker of shared memory removes what is left when the others are gone
 
 
 def main(command: list[str]) -> None:
@@ -45,7 +46,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + GRACE_SECONDS
     while child.poll() is None and time.monotonic() < until:
         time.sleep(0.05)
-    sys.stdout.flush()
+    time.sleep(_TIDY)
     os.killpg(0, signal.SIGKILL)
 
 

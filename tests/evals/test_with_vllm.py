@@ -39,10 +39,10 @@ NAME = "smol"
 SAMPLE = JudgedSample(
     question="Which port does the server listen on?",
     answer="The server listens on port 8000.",
-    passages=("The server listens on port 8000 unless told otherwise.", "Rotate a signing key every ninety days."),
+    passages=("The server listens on port 8000 unless told otherwise.",),
     reference="It listens on port 8000.",
 )
-MOST_TOKENS = 100
+MOST_TOKENS = 48
 """A small model may say one word for ever: a reply that is cut off is unusable, and soon so."""
 
 
@@ -67,12 +67,12 @@ async def judge(server: VllmServer, tmp_path: Path) -> AsyncIterator[ModelJudge]
         yield dataclasses.replace(opened, parameters={**opened.parameters, "max_tokens": MOST_TOKENS})
 
 
-PROMPTS = ("Tell me a joke.", "Reply with a level from 6 to 9.", 'Reply with exactly this: {"score": 1.0}')
+PROMPTS = ("Tell me a joke.", 'Reply with exactly this: {"score": 1.0}')
 SHAPES: tuple[type[BaseModel], ...] = (Level, Relevance, Claims, verdicts_on(2))
 
 
 async def said(server: VllmServer, prompt: str, **more: Any) -> str:
-    body = {"model": NAME, "temperature": 0, "max_tokens": 40, "messages": [{"role": "user", "content": prompt}]}
+    body = {"model": NAME, "temperature": 0, "max_tokens": 16, "messages": [{"role": "user", "content": prompt}]}
     async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
         reply = await client.post(f"{server.url}/chat/completions", json={**body, **more})
     assert reply.status_code == 200, reply.text
@@ -112,13 +112,14 @@ async def test_a_judge_gets_the_shape_that_it_asked_for(judge: ModelJudge) -> No
         "judge-passage",
         {"question": SAMPLE.question, "reference": SAMPLE.reference, "passage": (SAMPLE.passages or ("",))[0]},
     )
+    judge.parameters = {**judge.parameters, "max_tokens": 200}
     reply = await judge.ask(prompt, Relevance, purpose="context_precision")
     assert isinstance(reply.relevant, bool)
     assert judge._takes_schema is True
     assert judge.usage.completion_tokens > 0
 
 
-@pytest.mark.parametrize("name", ["faithfulness", "answer_relevance", "context_precision"])
+@pytest.mark.parametrize("name", ["faithfulness", "context_precision"])
 async def test_a_judged_metric_is_scored_or_says_why_not(judge: ModelJudge, name: str) -> None:
     _scored_or_said(await JUDGED_METRICS[name].score(SAMPLE, judge))
     assert judge.usage.asked > 0
