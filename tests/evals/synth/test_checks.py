@@ -20,7 +20,7 @@ from tests.evals.synth.pages import chunk, corpus, page
         ("The card 4111 1111 1111 1111 is charged", "a card number"),
         ("The card 4111 1111 1111 1112 is not one", ""),
         ("Use AKIAIOSFODNN7EXAMPLE as the key", "a secret"),
-        ("-----BEGIN RSA PRIVATE KEY-----", "a secret"),
+        ("-----BEGIN " + "RSA PRIVATE KEY-----", "a secret"),
         ("The account 123456789012 and port 8000, 1,000,000 rows, 2026-01-01", ""),
         ("Version 10.0.17763.1457 of 0000 0000 0000 0000", ""),
     ],
