@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lockgate.types import AnswerEvent, AskRequest, Message, Retrieval
+    from lockgate.types import AnswerEvent, AskRequest, Message, PairScore, Retrieval
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total); total is 0 while unknown."""
@@ -55,6 +55,16 @@ class Generator(Protocol):
         seed: int | None = None,
     ) -> AsyncIterator[str]:
         """Pieces of text. Closing the iterator stops the work. Raises Unavailable when the queue is full."""
+        ...
+
+
+class PairScorer(Protocol):
+    """Reads a claim beside a piece of evidence: does the evidence hold it?"""
+
+    digest: str  # of the weights and the tokenizer
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[PairScore]:
+        """One score a pair (claim, evidence), in order. Raises Unavailable when it has no number to give."""
         ...
 
 

@@ -95,6 +95,25 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """The part ``start``..``end`` of a claim and how likely its evidence does not hold it, in [0, 1]."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """What a model says of a claim beside its evidence: three likelihoods that add up to 1, and the claim's parts."""
+
+    supported: float
+    contradicted: float
+    not_found: float
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     role: Role
     content: str
