@@ -34,6 +34,7 @@ NOUNS = {
         "serving.release_commands",
     ),
     "scope": ("evals.scope_commands",),
+    "finetune": ("finetune.commands",),
     "models": ("lockgate.models.commands",),
     "db": ("lockgate.store.commands",),
 }
