@@ -1,1 +1,1 @@
-"""Fine-tuning: the layer above evals; its recipes and training arrive with their issue."""
+"""Fine-tuning: recipes and the training that they describe, the layer above evals."""
