@@ -56,10 +56,21 @@ class PlannedRule:
             raise ValueError(f"{self.metric}: a margin above 0, an sd from 0 and a design effect from 1 are needed")
 
     @property
+    def worse_mean(self) -> float | None:
+        """Under a floor, the mean of a release that is two margins worse, from the scale's bad end on: nothing is worse
+        than that end. None where it is not known."""
+        if self.kind == "drop" or self.expected is None or not self.reached:
+            return None
+        return max(0.0, self.expected - 2 * self.margin)
+
+    @property
     def sd_of_dropped(self) -> float:
-        """The sd when the release is two margins worse, because some cases broke."""
+        """The sd when the release is two margins worse, because some cases broke; at most what scores between the ends
+        of the scale with that mean can have."""
         drop = 2 * self.margin
-        return math.sqrt(max(0.0, self.sd**2 + drop * max(self.loss, drop) - drop**2))
+        sd = math.sqrt(max(0.0, self.sd**2 + drop * max(self.loss, drop) - drop**2))
+        mean = self.worse_mean
+        return sd if mean is None else min(sd, math.sqrt(mean * (self.width - mean)))
 
     def passes(self, n: float, alpha: float = ALPHA) -> float:
         """The chance of PASS for a release that is as good as expected."""
@@ -69,16 +80,18 @@ class PlannedRule:
 
     def fails(self, n: float, alpha: float = ALPHA) -> float:
         """The chance of FAIL for a release that is two margins worse: that far below the other release, or one margin
-        below the floor."""
+        below the floor, as far as the scale goes."""
         distance = self.margin * (2 if self.kind == "drop" else 1)
+        if self.expected is not None and self.worse_mean is not None:
+            distance = self.expected - self.margin - self.worse_mean
         return self._clears(n, alpha, distance, self.sd_of_dropped, self._imagined(down=False))
 
     def _imagined(self, *, down: bool) -> float:
         """How far the imagined clusters are from the mean that is assumed."""
         if not self.reached:
             return 3 * self.sd
-        if self.kind == "floor" and self.expected is not None:
-            return self.expected if down else self.width - self.expected + 2 * self.margin
+        if self.expected is not None and self.worse_mean is not None:
+            return self.expected if down else self.width - self.worse_mean
         return self.width + (0.0 if down else 2 * self.margin)
 
     def _clears(self, n: float, alpha: float, distance: float, sd: float, imagined: float) -> float:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -9,6 +11,9 @@ from evals.comparing.plan import Assumed, GateBound, GatePlan, bounds_of, plan_g
 from evals.comparing.plan_table import render
 from evals.rules.definitions import SuiteRule
 from evals.runs.row import Row
+from evals.statistics.decision import floor
+from evals.statistics.pairs import MetricShape, Value
+from evals.statistics.power import PlannedRule
 from lockgate.errors import UserError
 from tests.evals.compared import row
 
@@ -114,8 +119,8 @@ def test_shared_pages_widen_the_variance() -> None:
 
 def test_a_slice_sees_its_share_of_the_cases() -> None:
     rows = [row(f"c{n}", {"token_f1": 0.5 + 0.1 * (n % 3)}, slices={"kind": "ab"[n % 2]}) for n in range(60)]
-    whole = plan_gate([FLOOR], 60, rows)
-    part = plan_gate([GateBound("token_f1", "floor", 0.4, ("kind", "a"))], 60, rows)
+    whole = plan_gate([GateBound("token_f1", "floor", 0.5)], 60, rows)
+    part = plan_gate([GateBound("token_f1", "floor", 0.5, ("kind", "a"))], 60, rows)
     assert only(part).share == 0.5
     assert part.needed is not None and whole.needed is not None
     assert part.needed == pytest.approx(2 * whole.needed, abs=2)
@@ -133,3 +138,27 @@ def test_renders_also_what_cannot_be_planned() -> None:
             render(plan_gate(bounds, 40), console)
         assert "only from a run" in capture.get()
         assert "12 %" in capture.get()
+
+
+def test_a_low_floor_asks_for_no_release_that_is_worse_than_the_scale_goes() -> None:
+    rule = PlannedRule("token_f1 floor", "floor", margin=0.13, sd=0.29, expected=0.28)
+    assert rule.worse_mean == pytest.approx(0.02)
+    lower = replace(rule, margin=0.2)
+    assert lower.worse_mean == 0.0
+    assert lower.sd_of_dropped == 0.0
+    assert lower.fails(10) == 0.0
+    assert lower.fails(40) == 1.0  # every score would be the worst there is
+    assert 0.0 < rule.fails(100) < 1.0
+
+
+def test_the_planned_fail_of_a_floor_is_that_of_simulated_scores() -> None:
+    generator = np.random.default_rng(11)
+    shape = MetricShape("token_f1", (0.0, 1.0), "higher")
+    rule = PlannedRule("token_f1 floor", "floor", margin=0.13, sd=0.3, expected=0.33)
+    for n in (60, 120, 200):
+        worse = generator.random((400, n)) < rule.worse_mean
+        failed = sum(
+            floor([Value(str(i), "", float(score)) for i, score in enumerate(row)], shape, 0.2).verdict == "FAIL"
+            for row in worse
+        )
+        assert failed / 400 >= rule.fails(n) - 0.1
