@@ -156,7 +156,7 @@ def test_the_planned_fail_of_a_floor_is_that_of_simulated_scores() -> None:
     shape = MetricShape("token_f1", (0.0, 1.0), "higher")
     rule = PlannedRule("token_f1 floor", "floor", margin=0.13, sd=0.3, expected=0.33)
     for n in (60, 120, 200):
-        worse = generator.random((400, n)) < rule.worse_mean
+        worse = generator.random((400, n)) < (rule.worse_mean or 0)
         failed = sum(
             floor([Value(str(i), "", float(score)) for i, score in enumerate(row)], shape, 0.2).verdict == "FAIL"
             for row in worse
