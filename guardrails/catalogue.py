@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from guardrails.check import Check, CheckSettings
+from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
+from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
 from guardrails.markup import Citations, Links
 
-CHECKS: dict[str, type[Check]] = {each.name: each for each in (InputLength, Secrets)}
+CHECKS: dict[str, type[Check]] = {each.name: each for each in (InputLength, Secrets, Pii, PromptLeak, Regurgitation)}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""
 
 MARKUP: dict[str, type[CheckSettings]] = {"citations": Citations, "links": Links}

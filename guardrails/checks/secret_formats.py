@@ -186,11 +186,11 @@ _PARTS = re.compile(r"[A-Za-z0-9]{12,}")
 
 
 def has_random_part(text: str) -> bool:
-    """Whether a part without hyphens has letters and digits in a mix that words and dates do not have."""
+    """Whether a part without hyphens begins with letters and digits in a mix that words and dates do not have."""
     for part in _PARTS.findall(text):
-        kinds = [_kind(each) for each in part]
+        kinds = [_kind(each) for each in part[:24]]
         changes = sum(a != b for a, b in pairwise(kinds))
-        if any(each == "0" for each in kinds) and changes >= 0.25 * len(part):
+        if changes >= (4 if "0" in kinds else 6):
             return True
     return False
 

@@ -1,0 +1,60 @@
+"""Who a person is, as far as rules get: dates of birth, names after a title or a cue.
+
+Names without a cue are for a language model: see ``pii_presidio``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from guardrails.checks.pii_numbers import Hit, says
+
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?)\.?"
+)
+_DATE = re.compile(
+    rf"(?<![\w/.-])(?:\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d\d)|(?:19|20)\d\d[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH},? \d{{4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})(?![\w/-])",
+    re.IGNORECASE,
+)
+_BIRTH = re.compile(r"\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|née? le|nacid[oa]", re.IGNORECASE)
+
+_BIRTH_SIGNS = ("born", "birth", "dob", "d.o.b", "geboren", "né", "nacid")
+
+
+def births(text: str) -> Iterator[Hit]:
+    """Dates after a word that says that somebody was born then."""
+    lower = text.lower()
+    if any(word in lower for word in _BIRTH_SIGNS):
+        for match in _DATE.finditer(text):
+            if says(text, match.start(), _BIRTH):
+                yield match.start(), match.end(), "birth_date", 0.9
+
+
+def dates(text: str) -> Iterator[Hit]:
+    """Every full date."""
+    for match in _DATE.finditer(text):
+        yield match.start(), match.end(), "date", 0.6
+
+
+_UPPER = r"[A-ZÀ-ÖØ-ÞĀ-Ž\u0391-\u03ab\u0410-\u042f]"
+_NAME = rf"{_UPPER}[\w'’.-]{{0,30}}"
+_TITLED = re.compile(
+    r"(?<!\w)(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Lady|Lord|Herr|Frau|Madame|Monsieur|Señora?|Sra?|Rev)\b"
+    rf"\.? (?P<name>{_NAME}(?: {_NAME}){{0,3}})"
+)
+_CUED = re.compile(
+    r"(?:[Mm]y name is|[Nn]ame: ?|[Nn]ame's|[Cc]alled|[Ss]igned:?|(?:[Bb]est |[Kk]ind )?[Rr]egards,?|[Ss]incerely,?"
+    r"|[Dd]ear|[Cc]heers,?|[Ii]'m|I am|[Tt]his is)"
+    rf"\s{{1,3}}(?P<name>{_NAME}(?: {_NAME}){{1,3}})"
+)
+
+
+def names(text: str) -> Iterator[Hit]:
+    """Names after a title, or after words with which people give theirs."""
+    for pattern, score in ((_TITLED, 0.8), (_CUED, 0.6)):
+        for match in pattern.finditer(text):
+            said = match.group("name").rstrip(".'’-")
+            yield match.start("name"), match.start("name") + len(said), "name", score
