@@ -47,7 +47,7 @@ class ScheduleRecipe(ContentModel):
     batch: int = Field(ge=1, le=256)
     learning_rate: float = Field(gt=0, lt=1)
     warmup: int = Field(ge=0)
-    cooling: Share
+    averaged: int = Field(ge=1)
     max_tokens: int = Field(ge=32, le=512)
     token_weight: float = Field(ge=0)
     frozen_layers: int = Field(ge=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +29,31 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How to train: a warm-up, a constant rate, and over the last ``cooling`` share of the steps a fall to nothing.
+    """How to train: a warm-up, then a constant rate; the result is the mean of the last ``averaged`` checkpoints.
 
-    The rate of a step depends on the end only while it falls, so that a run can be given more steps and go on.
+    Averaging does what a falling rate does, and a run can be given more steps and go on.
     """
 
     steps: int = 800
     batch: int = 16
     learning_rate: float = 2e-4
     warmup: int = 60
-    cooling: float = 0.3
+    averaged: int = 10
     max_tokens: int = 112
     token_weight: float = 1.0
     frozen_layers: int = 2
     seed: int = 7
     threads: int = 2
-    checkpoint_every: int = 50
+    checkpoint_every: int = 25
 
     def rate(self, step: int) -> float:
         """The share of the learning rate at ``step``, in (0, 1]."""
-        falling = max(1, int(self.cooling * self.steps))
-        return min(1.0, (step + 1) / max(1, self.warmup), max(0.01, (self.steps - step) / falling))
+        return min(1.0, (step + 1) / max(1, self.warmup))
+
+    def averages(self, step: int) -> bool:
+        """Whether the checkpoint after ``step`` steps is one of those that the result is the mean of."""
+        ends = step % self.checkpoint_every == 0 or step == self.steps
+        return ends and step > self.steps - self.averaged * self.checkpoint_every
 
 
 def pairs_of(rows: Sequence[Row], rarity: dict[str, float], common: float, report: Progress, seed: int) -> list[Pair]:
@@ -114,9 +118,8 @@ def train(pairs: Sequence[Pair], base: Path, out: Path, schedule: Schedule, repo
         ],
         lr=schedule.learning_rate,
     )
-    begin = _resume(out / CHECKPOINT, model, optimizer)
+    begin, mean = _resume(out / CHECKPOINT, model, optimizer, schedule)
     model.train()
-    running = 0.0
     for step, batch in enumerate(_batches(pairs, base, schedule)):
         if step < begin:
             continue
@@ -127,12 +130,32 @@ def train(pairs: Sequence[Pair], base: Path, out: Path, schedule: Schedule, repo
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        seen = float(loss.detach())
-        running = seen if step == begin else 0.97 * running + 0.03 * seen
         report("training", step + 1, schedule.steps)
+        if schedule.averages(step + 1):
+            mean.add(step + 1, model)
         if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
-            _save(out / CHECKPOINT, model, optimizer, step + 1, running)
+            _save(out / CHECKPOINT, model, optimizer, step + 1, mean)
+    mean.put_into(model)
     return model.eval()
+
+
+@dataclass(slots=True)
+class Mean:
+    """The mean of a model's weights over the steps in ``steps``."""
+
+    steps: list[int] = field(default_factory=list)
+    weights: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, step: int, model: Any) -> None:
+        self.steps.append(step)
+        for name, value in model.state_dict().items():
+            if not value.is_floating_point():
+                continue
+            old = self.weights.get(name)
+            self.weights[name] = value.clone() if old is None else old + (value - old) / len(self.steps)
+
+    def put_into(self, model: Any) -> None:
+        model.load_state_dict(self.weights, strict=False)
 
 
 def _loss(model: Any, batch: dict[str, Any], token_weight: float) -> Any:
@@ -211,21 +234,25 @@ def _marks(item: Any, spans: Sequence[tuple[int, int]]) -> list[int]:
     return marks
 
 
-def _save(path: Path, model: Any, optimizer: Any, step: int, loss: float) -> None:
+def _save(path: Path, model: Any, optimizer: Any, step: int, mean: Mean) -> None:
     import torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "loss": loss}, partial)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    torch.save(state | {"mean": {"steps": mean.steps, "weights": mean.weights}}, partial)
     partial.replace(path)
 
 
-def _resume(path: Path, model: Any, optimizer: Any) -> int:
+def _resume(path: Path, model: Any, optimizer: Any, schedule: Schedule) -> tuple[int, Mean]:
     import torch
 
     if not path.exists():
-        return 0
+        return 0, Mean()
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    mean = Mean(**state.get("mean", {}))
+    # A run that is given more steps averages other ones.
+    kept = all(schedule.averages(step) for step in mean.steps)
+    return int(state["step"]), mean if kept else Mean()
