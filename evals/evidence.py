@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from lockgate.store.eval_runs import EvalRunRecord
 
 LOOKED_AT = 50
-"""How many pieces of evidence of one release and suite are looked at, newest first."""
+"""How many pieces of evidence of one release and suite are weighed, the last written first. Those of keys that are not
+trusted are passed over: whoever hands over a file of them must not hide what was measured here."""
+
+MOST_REASONS = 20
+"""Why evidence does not count is said of so many pieces."""
 
 _AGAIN = "Run the suite again."
 
@@ -230,12 +234,16 @@ def find_evidence(settings: Settings, db: Database, release: str, suite: str, su
     why: list[str] = []
     counts: list[Evidence] = []
     trust = load_trust(settings)
-    for record in list_evidence(db, release=release, suite=suite, limit=LOOKED_AT):
+    weighed = 0
+    for record in list_evidence(db, release=release, suite=suite, limit=None):
         try:
             evidence = read_evidence(objects_of(settings), record.id, trust)
         except LockgateError as error:
             why.append(error.message)
             continue
+        weighed += evidence.trusted
+        if weighed > LOOKED_AT:
+            break
         problem = does_not_count(evidence, release, suite, suite_hash)
         if problem:
             why.append(f"Evidence {evidence.id[:12]} (run {evidence.body.run}) {problem}.")
@@ -243,7 +251,7 @@ def find_evidence(settings: Settings, db: Database, release: str, suite: str, su
             counts.append(evidence)
     # Imported evidence is written later than it was measured. Of two from one instant, the one written last.
     newest = max(counts, key=lambda each: each.body.finished_at, default=None)
-    return Found(newest, tuple(why))
+    return Found(newest, tuple(why[:MOST_REASONS]))
 
 
 def does_not_count(evidence: Evidence, release: str, suite: str, suite_hash: str) -> str:

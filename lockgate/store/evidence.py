@@ -48,10 +48,10 @@ def write_evidence(db: Database, record: EvidenceRecord) -> None:
 
 
 def list_evidence(
-    db: Database, *, release: str | None = None, suite: str | None = None, limit: int = 100
+    db: Database, *, release: str | None = None, suite: str | None = None, limit: int | None = 100
 ) -> list[EvidenceRecord]:
-    """Newest first, in the order in which they were written."""
-    if not 1 <= limit <= MAX_LISTED:
+    """Newest first, in the order in which they were written; ``limit`` None gives all."""
+    if limit is not None and not 1 <= limit <= MAX_LISTED:
         raise UserError(f"limit: {limit} is not between 1 and {MAX_LISTED}.")
     query = select(Evidence).order_by(Evidence.seq.desc()).limit(limit)
     if release is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chains.archive_file import write_archive
-from evals.evidence import EvidenceBody, does_not_count, find_evidence, objects_of
+from evals.evidence import LOOKED_AT, MOST_REASONS, EvidenceBody, does_not_count, find_evidence, objects_of
 from evals.evidence_archive import EVIDENCE_ARCHIVE, LISTING, Taken, export_evidence, import_evidence
 from evals.evidence_commands import app
 from evals.rules.evidence_rule import judge_evidence
@@ -67,6 +68,18 @@ def ci(suite: Suite, tmp_path: Path) -> Iterator[Bench]:
     settings = Settings(project=suite.folder.parents[2], state=tmp_path / "ci", _env_file=None)
     with open_database(settings.database) as db:
         yield Bench(suite, db, settings)
+
+
+@pytest.fixture
+def bench_of(suite: Suite, tmp_path: Path) -> Iterator[Callable[[str], Bench]]:
+    """Installations that measure, by the folder of their state."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str) -> Bench:
+            settings = Settings(project=suite.folder.parents[2], state=tmp_path / name, _env_file=None)
+            return Bench(suite, stack.enter_context(open_database(settings.database)), settings)
+
+        yield make
 
 
 @pytest.fixture
@@ -390,3 +403,24 @@ async def test_nobody_s_evidence_does_not_count(ci: Bench) -> None:
     evidence = read_evidence(objects_of(ci.settings), record.id)
     assert not evidence.trusted
     assert "is signed with the key" in does_not_count(evidence, RELEASE, "tiny", ci.suite.hash)
+
+
+async def test_evidence_of_strangers_does_not_hide_what_was_measured_here(
+    bench_of: Callable[[str], Bench], site: Site, tmp_path: Path
+) -> None:
+    """Else whoever hands over a file decides which of the own measurements the gate still sees."""
+    here = bench_of("site")
+    mine = await here.keep()
+    stranger = bench_of("stranger")
+    first = await stranger.keep()
+    names = [first.id]
+    for number in range(LOOKED_AT):
+        envelope = stranger.envelope(first.id)
+        body = {**envelope["body"], "run": f"other-{number}"}
+        signature = sign(stranger.settings.state_dir, canonical_json(body))
+        names.append(stranger.plant({"body": body, "key": signature.key, "signature": signature.value}))
+    export_evidence(stranger.settings, names, tmp_path / "e.tar", quiet)
+    assert len(site.take(tmp_path / "e.tar")) == LOOKED_AT + 1
+    found = site.find()
+    assert found.evidence.id == mine.id
+    assert 0 < len(found.why) <= MOST_REASONS
