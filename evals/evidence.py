@@ -36,6 +36,7 @@ MOST_REASONS = 20
 """Why evidence does not count is said of so many pieces."""
 
 _AGAIN = "Run the suite again."
+_MOST = 1e300  # also of a whole number, and no NaN is smaller
 
 
 class EvidenceBody(ContentModel):
@@ -200,9 +201,27 @@ def parse_evidence(data: bytes, evidence_id: str, trust: Trust | None = None) ->
         raise Corrupt(f"Evidence {short} is not in canonical form.", hint=_AGAIN)
     if not verify(Signature(envelope.key, envelope.signature), signed):
         raise Corrupt(f"Evidence {short}: the signature does not hold, so somebody touched it.", hint=_AGAIN)
+    if odd := _odd(body):
+        raise Corrupt(f"Evidence {short} is well signed and says nothing: {odd}.", hint=_AGAIN)
     own = trust is not None and trust.own == envelope.key
     name = "" if trust is None or own else trust.names.get(envelope.key, "")
     return Evidence(evidence_id, body, fingerprint(envelope.key), own, name)
+
+
+def _odd(body: EvidenceBody) -> str:
+    """What of the body cannot be shown, "" for nothing: who signed it may be anybody."""
+    for name, each in body.aggregates.items():
+        if not isinstance(each, Mapping) or not all(_is_figure(each.get(key)) for key in ("value", "low", "high")):
+            return f"{name[:80]!r} holds no figures"
+        if any(type(each.get(key)) is not int for key in ("n", "unscored")):
+            return f"{name[:80]!r} does not say how many cases were scored"
+    if body.judge and not isinstance(body.judge.get("model"), str):
+        return "the judge has no model"
+    return ""
+
+
+def _is_figure(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST)
 
 
 def evidence_rows(objects: ObjectStore, evidence: Evidence) -> tuple[Row, ...]:

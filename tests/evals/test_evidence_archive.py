@@ -405,6 +405,42 @@ async def test_nobody_s_evidence_does_not_count(ci: Bench) -> None:
     assert "is signed with the key" in does_not_count(evidence, RELEASE, "tiny", ci.suite.hash)
 
 
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        ({"aggregates": {"mrr": 3}}, {}),
+        ({"aggregates": {"mrr": {"value": "x", "low": 0, "high": 1, "n": 1, "unscored": 0}}}, {}),
+        ({"aggregates": {"mrr": {"value": True, "low": 0, "high": 1, "n": 1, "unscored": 0}}}, {}),
+        ({"aggregates": {"mrr": {"value": 10**400, "low": 0, "high": 1, "n": 1, "unscored": 0}}}, {}),
+        ({"aggregates": {"mrr": {"value": 0.5, "low": 0, "high": 1, "unscored": 0}}}, {}),
+        ({"judge": {"host": "h"}}, {}),
+        ({}, {"release": []}),
+        ({}, {"question": 5}),
+        ({}, {"answer_error": {}}),
+    ],
+)
+async def test_well_signed_nonsense_is_refused_and_nothing_is_kept(
+    bench_of: Callable[[str], Bench], site: Site, tmp_path: Path, body: dict[str, Any], row: dict[str, Any]
+) -> None:
+    """Anybody can sign a file; what is in it is shown to whoever takes it in."""
+    stranger = bench_of("stranger")
+    envelope = stranger.envelope((await stranger.keep()).id)
+    rows = json.loads(stranger.objects.get(envelope["body"]["rows"]))
+    made = canonical_json([{**rows[0], **row}, *rows[1:]])
+    said = {**envelope["body"], "rows": hashlib.sha256(made).hexdigest(), **body}
+    signature = sign(stranger.settings.state_dir, canonical_json(said))
+    data = canonical_json({"body": said, "key": signature.key, "signature": signature.value})
+    name = hashlib.sha256(data).hexdigest()
+    with write_archive(tmp_path / "e.tar", EVIDENCE_ARCHIVE) as writer:
+        writer.add(f"objects/{name}", data)
+        writer.add(f"objects/{said['rows']}", made)
+        writer.finish({"evidence": (name,)}, stranger.settings.state_dir, quiet)
+    before = site.state
+    with pytest.raises(Corrupt):
+        site.take(tmp_path / "e.tar")
+    assert site.state == before
+
+
 async def test_evidence_of_strangers_does_not_hide_what_was_measured_here(
     bench_of: Callable[[str], Bench], site: Site, tmp_path: Path
 ) -> None:
