@@ -80,7 +80,7 @@ def project_files(name: str) -> dict[str, bytes]:
         files[f"prompts/library/{prompt}"] = (PROMPTS / prompt).read_bytes()
     files["guardrails/policies/default.yaml"] = (POLICIES / "default.yaml").read_bytes()
     for gate in ("staging.yaml", "production.yaml"):
-        files[f"evals/gates/{gate}"] = (GATES / gate).read_bytes()
+        files[f"evals/gates/{gate}"] = (GATES / gate).read_bytes().replace(b"suite: docs-smoke", b"suite: starter")
     return files
 
 

@@ -22,6 +22,7 @@ LEAST = 40
 """No smaller n is stated: below it a few cases that change are far from a normal mean."""
 
 _NORMAL = NormalDist()
+_STEPS = 250
 _SAFETY = 1.03
 """The spread of a sample varies and goes with its mean, which costs a little power that the formula does not see."""
 
@@ -183,7 +184,7 @@ def supported_margin(
 ) -> float | None:
     """The smallest margin that ``n`` cases support, for one of ``rules`` rules whose joint chance is to be ``power``.
 
-    None when not even half of the scale is enough.
+    None when nothing up to half of the scale is.
     """
     each = 1 - (1 - power) / rules
 
@@ -191,10 +192,13 @@ def supported_margin(
         tried = replace(rule, margin=margin)
         return tried.passes(n, alpha) >= each and tried.fails(n, alpha / rules) >= power
 
-    low, high = 0.0, rule.width / 2
-    if not supports(high):
+    # Not monotonous under a floor: the further below the mean it is, the less is left of the scale below it.
+    steps = [rule.width / 2 * step / _STEPS for step in range(1, _STEPS + 1)]
+    high = next((margin for margin in steps if supports(margin)), None)
+    if high is None:
         return None
-    for _ in range(40):
+    low = high - rule.width / 2 / _STEPS
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (low, middle) if supports(middle) else (middle, high)
     return high

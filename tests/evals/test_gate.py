@@ -298,7 +298,7 @@ async def test_the_report_as_json_holds_all_of_it(tmp_path: Path) -> None:
     body = judged.as_json()
     assert (body["channel"], body["verdict"], body["gate"]) == ("production", "INCONCLUSIVE", gate.hash)
     assert body["release"] == sample_manifest().id
-    assert [each["rule"] for each in body["rules"]] == ["verify", "suite"]
+    assert [each["rule"] for each in body["rules"]] == ["verify", "suite docs-smoke"]
     assert body["rules"][0]["details"]["question"] == "What is it?"
     assert body["targets"][0]["met"] is False
     assert isinstance(body["rules"][0]["seconds"], float)

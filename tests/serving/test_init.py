@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from chains.definition import SHIPPED as CHAINS
 from chains.definition import load_chain
+from evals.gate import SHIPPED as GATES
 from evals.gate import channels, load_gate
 from evals.suite import list_suites, load_suite
 from evals.targets import known_metrics
@@ -110,6 +111,12 @@ def test_what_ships_is_copied_and_the_chain_differs_in_its_suite_only(project: P
     assert (project / "guardrails/policies/default.yaml").read_bytes() == (POLICIES / "default.yaml").read_bytes()
     shipped = (CHAINS / "docs.yaml").read_text()
     assert (project / "chains/definitions/docs.yaml").read_text() == shipped.replace("docs-smoke", "starter")
+
+
+def test_the_copied_gate_asks_for_the_projects_own_suite(project: Path) -> None:
+    gate = (project / "evals/gates/production.yaml").read_text()
+    assert gate == (GATES / "production.yaml").read_text().replace("suite: docs-smoke", "suite: starter")
+    assert "suite: starter" in gate
 
 
 def test_the_state_is_kept_out_of_git(project: Path) -> None:
