@@ -6,7 +6,7 @@ finds is some: rules alone, with Presidio's names, and Presidio alone as the flo
 A gold span counts as found when a found span overlaps it, whatever its type; a found span counts as right when it
 overlaps a gold span. "whole" asks that every letter and digit of the gold span is covered, as redaction does.
 Structured types are those with a form of their own: card, IBAN, e-mail, IP, SSN. The set holds no keys: those are
-measured by bench/secrets.py.
+measured by bench/leaked_secrets.py.
 """
 
 from __future__ import annotations

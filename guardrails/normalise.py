@@ -31,7 +31,7 @@ _MARK = (
 )
 _MARKUP = re.compile(_MARK)
 _DRESSED = re.compile(r"[*`<\\\[]|~~")
-_WITHIN_WORD = re.compile(rf"[A-Za-z0-9+/=_.-](?:{_MARK})+[.:@]?[A-Za-z0-9+/=_-]")
+_WITHIN_WORD = re.compile(rf"[A-Za-z0-9+/=_.:-](?:{_MARK})+[.:@]?[A-Za-z0-9+/=_-]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from guardrails.check import MAX_SPANS, NOTHING, STAGES, Action, CheckSettings, 
 from guardrails.checks.pii_addresses import addresses
 from guardrails.checks.pii_contacts import emails, ip_addresses, phones, web_addresses
 from guardrails.checks.pii_numbers import Hit, cards, coins, ibans, national_ids, social_security
-from guardrails.checks.pii_people import births, dates, names
+from guardrails.checks.pii_people import births, dates, names, organizations
+from guardrails.checks.pii_places import countries
 from guardrails.normalise import Normalised, has_markup_in_words, normalised, without_markup
 
 Kind = Literal[
     "email", "phone", "card", "iban", "us_ssn", "national_id", "ip", "crypto", "url", "birth_date", "date", "address",
     "name", "location", "organization",
 ]  # fmt: skip
-"""What a policy can name. The last three, and most names, need ``names: presidio``."""
+"""What a policy can name. Most names, towns and organisations need ``names: presidio``."""
 
 DEFAULT_KINDS: tuple[Kind, ...] = (
     "email", "phone", "card", "iban", "us_ssn", "national_id", "ip", "crypto", "birth_date", "address", "name",
@@ -35,8 +36,10 @@ _RULES: dict[Kind, Callable[[str], Iterator[Hit]]] = {
     "url": web_addresses,
     "address": addresses,
     "date": dates,
+    "location": countries,
+    "organization": organizations,
 }
-_RANK: dict[str, int] = {kind: rank for rank, kind in enumerate((*_RULES, "name", "location", "organization"))}
+_RANK: dict[str, int] = {kind: rank for rank, kind in enumerate((*_RULES, "name"))}
 
 
 class PiiSettings(CheckSettings):
@@ -76,7 +79,7 @@ class Pii:
         self._finders = [find for kind, find in _RULES.items() if kind in settings.types]
         if settings.names != "none" and "name" in settings.types:
             self._finders.append(names)
-        if settings.names == "presidio" and set(settings.types) & {"name", "location", "organization"}:
+        if settings.names == "presidio" and set(settings.types) & {"name", "location", "organization", "date"}:
             from guardrails.checks.pii_presidio import Names
 
             self._finders.append(Names().find)

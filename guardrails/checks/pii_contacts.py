@@ -78,11 +78,12 @@ def _phone(text: str, start: int, end: int, said: str, digits: int) -> Iterator[
         yield start, end, "phone", 0.9 if "(" in said or "-" in said else 0.7
     elif says(text, start, _PHONE_WORDS) and not _NOT_PHONE.search(before):
         yield start, end, "phone", 0.8
-    elif 2 <= len(groups) <= 6 and digits >= 9 and groups[0].startswith("0") and not _NOT_PHONE.search(before):
-        yield start, end, "phone", 0.7  # a trunk prefix, as nearly everywhere outside of North America
+    elif groups[0].startswith("0") and ((2 <= len(groups) <= 6 and digits >= 8) or 10 <= digits <= 11):
+        if not _NOT_PHONE.search(before):
+            yield start, end, "phone", 0.7  # a trunk prefix, as nearly everywhere outside of North America
     elif "(" in said and len(groups) >= 2 and digits >= 9:
         yield start, end, "phone", 0.7
-    elif 3 <= len(groups) <= 5 and digits >= 9 and all(2 <= len(each) <= 4 for each in groups[1:]):
+    elif 3 <= len(groups) <= 5 and digits >= 8 and all(2 <= len(each) <= 4 for each in groups[1:]):
         if before[-2:-1].isupper() or before[-2:-1].isdigit():
             return  # a part of a longer number
         yield start, end, "phone", 0.5

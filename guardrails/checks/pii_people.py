@@ -16,7 +16,8 @@ _MONTH = (
 )
 _DATE = re.compile(
     rf"(?<![\w/.-])(?:\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d\d)|(?:19|20)\d\d[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
-    rf"|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH},? \d{{4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})(?![\w/-])",
+    rf"|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH},? \d{{4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}|{_MONTH} (?:\d{{4}}|\d{{1,2}}(?:st|nd|rd|th)?))(?![\w/-])",
     re.IGNORECASE,
 )
 _BIRTH = re.compile(r"\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|née? le|nacid[oa]", re.IGNORECASE)
@@ -34,7 +35,7 @@ def births(text: str) -> Iterator[Hit]:
 
 
 def dates(text: str) -> Iterator[Hit]:
-    """Every full date."""
+    """Every date with a day or a year."""
     for match in _DATE.finditer(text):
         yield match.start(), match.end(), "date", 0.6
 
@@ -52,9 +53,23 @@ _CUED = re.compile(
 )
 
 
+_COMPANY = re.compile(
+    rf"(?<!\w)(?:{_NAME}(?:,? (?:and|&|of|de) | |, |-|-and-)){{1,5}}"
+    r"(?:Inc|Ltd|LLC|L\.L\.C|LLP|PLC|plc|Corp|Corporation|Company|Co|Group|GmbH|AG|SE|S\.A|SA|SpA|Srl|BV|NV|Oy|AB|AS|Pty|Limited"
+    r"|Holdings|Partners|Associates|Sons|Brothers|University|College|Institute|Hospital|Foundation|Bank|Insurance)\b"
+)
+
+
+def organizations(text: str) -> Iterator[Hit]:
+    """Names of firms and institutions that say what they are."""
+    for match in _COMPANY.finditer(text):
+        yield match.start(), match.end(), "organization", 0.6
+
+
 def names(text: str) -> Iterator[Hit]:
     """Names after a title, or after words with which people give theirs."""
     for pattern, score in ((_TITLED, 0.8), (_CUED, 0.6)):
         for match in pattern.finditer(text):
             said = match.group("name").rstrip(".'’-")
-            yield match.start("name"), match.start("name") + len(said), "name", score
+            start = match.start() if pattern is _TITLED else match.start("name")
+            yield start, match.start("name") + len(said), "name", score

@@ -1,4 +1,4 @@
-"""Names, places and organisations by Presidio with a small spaCy model: the optional extra ``pii``.
+"""Names, places, organisations and dates by Presidio with a small spaCy model: the optional extra ``pii``.
 
 Presidio is used for what needs a language model; the numbers are found by Lockgate's own rules. Nothing here goes to
 the network: the model is a wheel that is loaded as a module, and no recogniser that needs a list of domains is used.
@@ -6,6 +6,7 @@ the network: the model is a wheel that is loaded as a module, and no recogniser 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from guardrails.checks.pii_numbers import Hit
 from lockgate.errors import MissingExtra
 
-KINDS = {"PERSON": "name", "LOCATION": "location", "ORGANIZATION": "organization"}
+KINDS = {"PERSON": "name", "LOCATION": "location", "ORGANIZATION": "organization", "DATE_TIME": "date"}
 
 
 class Names:
@@ -40,7 +41,7 @@ class Names:
                 "LOC": "LOCATION",
                 "FAC": "LOCATION",
                 "ORG": "ORGANIZATION",
-                "NORP": "LOCATION",
+                "DATE": "DATE_TIME",
             },
             labels_to_ignore=[],
             low_score_entity_names=[],
@@ -53,8 +54,44 @@ class Names:
         self._lock = threading.Lock()
 
     def find(self, text: str) -> Iterator[Hit]:
-        """Names, places and organisations, with Presidio's scores."""
+        """Names, places, organisations and dates, with Presidio's scores."""
+        # The model goes by capitals, and people do not always write any. What it calls a firm then is mostly none.
+        lower = text.islower() and len(text.title()) == len(text)
+        read = text.title() if lower else text
         with self._lock:
-            results = self._engine.analyze(text=text, language="en", entities=list(KINDS))
-        for each in results:
-            yield each.start, each.end, KINDS[each.entity_type], float(each.score)
+            results = self._engine.analyze(text=read, language="en", entities=list(KINDS))
+        found = [(each.start, each.end, KINDS[each.entity_type], float(each.score)) for each in results]
+        for hit in found:
+            # "Three years" is no date, and an acronym ("API", "IBM") says nothing of a person.
+            if hit[2] == "date" and not _DATED.match(text[hit[0] : hit[1]]):
+                continue
+            if hit[2] != "organization" or not (lower or _ACRONYM.match(text[hit[0] : hit[1]])):
+                yield hit
+        yield from _beside(read, found)
+        if not lower:
+            yield from _foreign(text)
+
+
+_DATED = re.compile(r"(?!.*\b(?:year|month|week|day|hour|minute)s?\b)(?=.*\d)(?=.*[^\d\s])")
+_ACRONYM = re.compile(r"[A-Z0-9]{1,5}\Z")
+_BEFORE = re.compile(r"([^\W\d_][\w'’-]{1,30})(?:,| and| &| or) \Z")
+_AFTER = re.compile(r"(?:,| and| &| or|, and) ([^\W\d_][\w'’-]{1,30})")
+_WORD = re.compile(r"[^\W\d_][\w'’-]{2,30}")
+
+
+def _beside(text: str, hits: list[Hit]) -> Iterator[Hit]:
+    """What is named in one breath with a name: "Ada, Grace and X"."""
+    for start, end, kind, _ in hits:
+        after, before = _AFTER.match(text, end), _BEFORE.search(text, max(0, start - 40), start)
+        for match in (after, before) if kind in ("name", "location") else ():
+            if match is not None and match.group(1)[0].isupper():
+                yield match.start(1), match.end(1), kind, 0.6
+
+
+def _foreign(text: str) -> Iterator[Hit]:
+    """Words with a capital and letters that English has not, in a text that is English: names, mostly."""
+    if text.isascii() or 10 * sum(map(str.isascii, text)) < 9 * len(text):
+        return
+    for match in _WORD.finditer(text):
+        if not match.group().isascii() and match.group()[0].isupper():
+            yield match.start(), match.end(), "name", 0.5

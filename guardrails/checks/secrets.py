@@ -105,8 +105,9 @@ def _squeezed(text: str) -> Iterator[Hit]:
         for first, last, label, score in hits:
             start = places[first]
             pieces = list(_PIECE.finditer(text, start, places[last - 1] + 1))
-            while pieces and _WORDLIKE.match(pieces[-1].group()):
-                pieces.pop()  # the words after it have the letters that a key may have
+            # The words after it have the letters that a key may have; pieces of one length are no words.
+            while pieces and _WORDLIKE.match(pieces[-1].group()) and len({len(each[0]) for each in pieces[-4:]}) > 1:
+                pieces.pop()
             if len(pieces) > 1:
                 yield start, pieces[-1].end(), label, score
 

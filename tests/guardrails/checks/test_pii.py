@@ -61,7 +61,7 @@ def found(text: str, **keys: Any) -> list[tuple[str, str]]:
         ("Hauptstraße 12, 10115 Berlin ist", "address", "Hauptstraße 12, 10115 Berlin"),
         ("PO Box 123, Springfield, IL 62704", "address", "PO Box 123, Springfield, IL 62704"),
         ("221B Baker Street, London NW1 6XE", "address", "221B Baker Street, London NW1 6XE"),
-        ("Ask Dr. Ada Lovelace about it", "name", "Ada Lovelace"),
+        ("Ask Dr. Ada Lovelace about it", "name", "Dr. Ada Lovelace"),
         ("My name is Grace Hopper and", "name", "Grace Hopper"),
     ],
 )
