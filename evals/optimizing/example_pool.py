@@ -43,10 +43,11 @@ VARIABLES = {"question": "str", "passages": "list"}
 
 @dataclass(frozen=True, slots=True)
 class PoolExample:
-    """``line`` is the row of examples.jsonl."""
+    """``line`` is the row of examples.jsonl; ``pages`` are those that it shows a passage of."""
 
     case: str
     line: str
+    pages: frozenset[str] = frozenset()
 
 
 def set_aside(cases: Sequence[Case], seed: int) -> tuple[list[Case], list[Case]]:
@@ -95,5 +96,5 @@ def build_pool(
         line = json.dumps(row, ensure_ascii=False)
         texts = [question, answer, *(each.chunk.text for each in gold)]
         if not told_cases(hidden, [line, *texts]):
-            found[case.id] = PoolExample(case.id, line)
+            found[case.id] = PoolExample(case.id, line, frozenset(each.chunk.path for each in gold))
     return found

@@ -293,7 +293,9 @@ class _Optimizer:
 
         weights = work.objective.weights([self._blank(case) for case in scored])
         raced = await race(plan, scored, work.objective, weights, ask)
-        report = await self._report(old, variants[raced.winner], test) if raced.winner else None
+        winner = variants[raced.winner]
+        shown = frozenset(page for each in winner.recipe.dev for page in pool[each].pages)
+        report = await self._report(old, winner, self._unseen(test, shown), len(test)) if raced.winner else None
         decision, reason = _decide(report, raced, dry_run=request.dry_run)
         return Optimization(
             request=request,
@@ -336,7 +338,14 @@ class _Optimizer:
         scores = await measure_all(self._work.objective.metrics, asked.outcome, NO_TOOLS)
         return make_row(asked, {}, scores, release=manifest.id)
 
-    async def _report(self, old: Variant, new: Variant, test: Sequence[Case]) -> Report:
+    def _unseen(self, test: Sequence[Case], shown: frozenset[str]) -> list[Case]:
+        """Those about other pages than the winner's examples show: their answer may stand in the prompt."""
+        left = [case for case in test if not shown & set(case.pages)]
+        if len(left) < len(test):
+            self._note(f"{len(test) - len(left)} test cases are left out: the winner's examples show their pages.")
+        return left
+
+    async def _report(self, old: Variant, new: Variant, test: Sequence[Case], of: int) -> Report:
         """As many test cases as the rest of the budget allows, drawn by the seed; both prompts are asked each."""
         cases = list(test)
         random.Random(self._work.request.seed).shuffle(cases)  # noqa: S311
@@ -357,9 +366,9 @@ class _Optimizer:
         weights = objective.weights(before)
         return Report(
             cases=len(before),
-            of=len(test),
-            old=objective.value(before, weights),
-            new=objective.value(after, weights),
+            of=of,
+            old=objective.value(before, weights) if before else 0.0,
+            new=objective.value(after, weights) if after else 0.0,
             difference=objective.difference(before, after),
         )
 
