@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -198,7 +199,12 @@ def review_command(
 
 
 class _Terminal:
-    """Standard input and output: single keys on a terminal, lines from a pipe."""
+    """Standard input and output: single keys on a terminal, lines from a pipe. What is no UTF-8 becomes U+FFFD, which
+    can be seen and written: whatever else was decided on must not end with it."""
+
+    def __init__(self) -> None:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 
     def show(self, text: str) -> None:
         typer.echo(plain(text))

@@ -231,3 +231,13 @@ def test_a_spent_budget_keeps_what_was_made(project: Project) -> None:
     assert "The budget of 1 model calls is spent." in done.stderr
     assert json.loads(done.stdout)["calls"]["made"] == 1
     assert len(stub.asked) == 1
+
+
+def test_bytes_that_are_no_text_become_a_sign_for_that(project: Project) -> None:
+    proposed("--count", "2", "--unanswerable", "0")
+    done = CliRunner().invoke(
+        app, ["proposals", "review", "tiny"], input=b"e\nWhat is this \xff key for, then?\n\nr\nnot \xff ours\n"
+    )
+    assert done.exit_code == 0, done.output
+    assert "1 accepted, 1 rejected, 0 skipped." in done.stderr
+    assert load_suite(project.folder, "tiny").cases[-1].question == "What is this \ufffd key for, then?"
