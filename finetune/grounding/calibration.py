@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """A row with everything that is measured of it; ``learned`` are the values of LEARNED."""
+    """A row with what is measured of it. ``learned`` are the values of LEARNED, None where words settle the row."""
 
     row: Row
     measured: Measured
-    learned: tuple[float, float, float]
+    by_words: float
+    learned: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WordRule:
+    """The score of words alone, and the log-odds under and over which it settles a sentence."""
+
+    weights: Weights
+    settled: tuple[float, float]
+
+    def settles(self, logit: float) -> bool:
+        return not self.settled[0] <= logit <= self.settled[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +60,95 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    words: Weights
+    words: WordRule
     joined: Weights
     answer: Weights
-    settled: tuple[float, float]
     sentence_threshold: float
     answer_threshold: float
 
 
-def signals_of(
-    rows: Sequence[Row], rarity: Mapping[str, float], common: float, scorer: PairScorer, report: Progress
-) -> list[Signals]:
-    """Features and encoder scores of each row, as the grounder would have them."""
+def measured_of(rows: Sequence[Row], rarity: Mapping[str, float], common: float, report: Progress) -> list[Measured]:
+    """The features of each row, as the grounder would have them."""
     found = []
     held: tuple[tuple[str, ...], Evidence] | None = None
     for done, row in enumerate(rows, start=1):
         if held is None or held[0] != row.passages:
             held = (row.passages, Evidence(row.passages, rarity, common))
-        evidence = held[1]
         claim = Claim(0, len(row.claim), row.claim, row.claim)
-        measured = measure(claim, evidence, frozenset(word.stem for word in words(row.question)))
-        windows = evidence.windows(measured.stems)
-        learned = read_claims(scorer, [(row.claim, windows)])[0].values if windows else (13.8, 0.0, 1.0)
-        found.append(Signals(row, measured, learned))
+        found.append(measure(claim, held[1], frozenset(word.stem for word in words(row.question))))
+        report("measuring words", done, len(rows))
+    return found
+
+
+def calibrate_words(
+    rows: Sequence[Row], measured: Sequence[Measured], importance: Mapping[str, float], error: float
+) -> WordRule:
+    """Weights for words alone; what they settle is wrong in at most ``error`` of the cases."""
+    import numpy as np
+
+    labels = np.array([float(row.bad) for row in rows])
+    values = np.array([item.values for item in measured])
+    share = _importance(rows, importance)
+    weights = fit(FEATURES, values, labels, share)
+    return WordRule(weights, _settled(logits(weights, values), labels, share, error))
+
+
+def signals_of(
+    rows: Sequence[Row],
+    measured: Sequence[Measured],
+    rule: WordRule,
+    rarity: Mapping[str, float],
+    common: float,
+    scorer: PairScorer,
+    report: Progress,
+) -> list[Signals]:
+    """Every row with the encoder's scores where words leave it open."""
+    found = []
+    held: tuple[tuple[str, ...], Evidence] | None = None
+    for done, (row, item) in enumerate(zip(rows, measured, strict=True), start=1):
+        by_words = rule.weights.logit(item.values)
+        learned = None
+        if not rule.settles(by_words):
+            if held is None or held[0] != row.passages:
+                held = (row.passages, Evidence(row.passages, rarity, common))
+            windows = held[1].windows(item.stems)
+            learned = read_claims(scorer, [(row.claim, windows)])[0].values if windows else None
+        found.append(Signals(row, item, by_words, learned))
         report("reading", done, len(rows))
     return found
 
 
 def calibrate(
-    signals: Sequence[Signals],
-    importance: Mapping[str, float],
-    composition: Composition,
-    seed: int,
-    settled_error: float,
+    signals: Sequence[Signals], rule: WordRule, importance: Mapping[str, float], composition: Composition, seed: int
 ) -> Calibrated:
+    """Weights for sentences that the encoder reads, weights for answers, and the thresholds."""
     import numpy as np
 
+    read = [signal for signal in signals if signal.learned is not None]
     labels = np.array([float(signal.row.bad) for signal in signals])
-    by_words = np.array([signal.measured.values for signal in signals])
-    with_read = np.array([(*signal.measured.values, *signal.learned) for signal in signals])
-    share = _importance(signals, importance)
-    word_weights = fit(FEATURES, by_words, labels, share)
-    joined = fit((*FEATURES, *LEARNED), with_read, labels, share)
-    settled = _settled(logits(word_weights, by_words), labels, share, settled_error)
-    joined_logits = _after_settling(logits(word_weights, by_words), logits(joined, with_read), settled)
-    values, bad = compose(signals, joined_logits, composition, seed)
+    joined = fit(
+        (*FEATURES, *LEARNED),
+        np.array([(*signal.measured.values, *(signal.learned or ())) for signal in read]),
+        np.array([float(signal.row.bad) for signal in read]),
+        _importance([signal.row for signal in read], importance),
+    )
+    scores = sentence_logits(signals, joined)
+    values, bad = compose(signals, scores, composition, seed)
     answer = fit(ANSWER, values, bad, np.ones(len(bad)), penalty=0.005)
-    scores = logits(answer, values)
-    threshold = best_f1_threshold(bad, scores)
-    sentence = best_balanced_threshold(labels, joined_logits)
-    return Calibrated(word_weights, joined, answer, settled, _share(sentence), _share(threshold))
+    threshold = best_f1_threshold(bad, logits(answer, values))
+    return Calibrated(rule, joined, answer, _share(best_balanced_threshold(labels, scores)), _share(threshold))
+
+
+def sentence_logits(signals: Sequence[Signals], joined: Weights) -> Array:
+    """Log-odds as the grounder has them: of the words alone where they settle it."""
+    import numpy as np
+
+    return np.array(
+        [
+            signal.by_words if signal.learned is None else joined.logit((*signal.measured.values, *signal.learned))
+            for signal in signals
+        ]
+    )
 
 
 def compose(
@@ -132,13 +184,6 @@ def compose(
     return np.array(values), np.array(labels)
 
 
-def _after_settling(by_words: Array, joined: Array, settled: tuple[float, float]) -> Array:
-    import numpy as np
-
-    result: Array = np.where((by_words < settled[0]) | (by_words > settled[1]), by_words, joined)
-    return result
-
-
 def _settled(scores: Array, labels: Array, share: Array, error: float) -> tuple[float, float]:
     """The log-odds under which at most ``error`` of the sentences are bad, and over which at most that are good."""
     import numpy as np
@@ -155,12 +200,12 @@ def _settled(scores: Array, labels: Array, share: Array, error: float) -> tuple[
     return round(min(lowest, highest), 4), round(max(lowest, highest), 4)
 
 
-def _importance(signals: Sequence[Signals], importance: Mapping[str, float]) -> Array:
+def _importance(rows: Sequence[Row], importance: Mapping[str, float]) -> Array:
     """Each source weighs what ``importance`` says (nothing where it says nothing), half on either label."""
     import numpy as np
 
-    keys = [(signal.row.source, signal.row.bad) for signal in signals]
-    counts = {key: keys.count(key) for key in set(keys)}
+    keys = [(row.source, row.bad) for row in rows]
+    counts = Counter(keys)
     return np.array([importance.get(source, 0.0) / counts[source, bad] for source, bad in keys])
 
 

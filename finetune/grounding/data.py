@@ -79,7 +79,7 @@ def training_pairs(
     for repeat in range(1, max(recipe.repeats.values(), default=1)):
         chosen += [row for row in once if recipe.repeats.get(row.source, 1) > repeat]
     # Rows of one passage together: its sentences are indexed once.
-    pairs = pairs_of(sorted(chosen, key=lambda row: row.passages), rarity, COMMON, report, recipe.seed)
+    pairs = pairs_of(sorted(chosen, key=_passages), rarity, COMMON, report, recipe.seed)
     chance.shuffle(pairs)
     return pairs
 
@@ -91,4 +91,13 @@ def dev_rows(recipe: GroundingRecipe, rows: Sequence[Row]) -> list[Row]:
     for source in recipe.calibration.importance:
         own = [row for row in rows if row.source == source and row.split == "dev"]
         chosen += chance.sample(own, min(recipe.calibration.rows, len(own)))
-    return sorted(chosen, key=lambda row: row.passages)
+    return sorted(chosen, key=_passages)
+
+
+def kept_out_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are kept out and whose answers are labelled whole, those of one passage together."""
+    return sorted((row for row in rows if row.split == "test" and row.bad_answer is not None), key=_passages)
+
+
+def _passages(row: Row) -> tuple[str, ...]:
+    return row.passages

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finetune.grounding.calibration import Signals
+from finetune.grounding.calibration import Signals, sentence_logits
 from finetune.grounding.figures import auroc, balanced_accuracy, best_balanced_threshold, f1
-from finetune.grounding.regression import logits
 from guardrails.grounding.detector import Manifest
 from guardrails.grounding.signals import answer_values
 
@@ -44,23 +43,12 @@ class Figures:
     overlap_balanced_dev: float | None = None
 
 
-def sentence_logits(signals: Sequence[Signals], manifest: Manifest) -> Array:
-    """Log-odds as the grounder has them: of the words alone where they settle it."""
-    import numpy as np
-
-    by_words = logits(manifest.words, np.array([signal.measured.values for signal in signals]))
-    read = logits(manifest.joined, np.array([(*signal.measured.values, *signal.learned) for signal in signals]))
-    settled = (by_words < manifest.settled_supported) | (by_words > manifest.settled_unsupported)
-    result: Array = np.where(settled, by_words, read)
-    return result
-
-
 def claims_scored(signals: Sequence[Signals], manifest: Manifest) -> Scored:
     import numpy as np
 
     return Scored(
         np.array([float(signal.row.bad) for signal in signals]),
-        sentence_logits(signals, manifest),
+        sentence_logits(signals, manifest.joined),
         np.array([signal.measured.values[_PLAIN] for signal in signals]),
     )
 
@@ -69,7 +57,7 @@ def answers_scored(signals: Sequence[Signals], manifest: Manifest) -> Scored:
     """One entry an answer of rows that name theirs."""
     import numpy as np
 
-    scores = sentence_logits(signals, manifest)
+    scores = sentence_logits(signals, manifest.joined)
     places: dict[str, list[int]] = {}
     for place, signal in enumerate(signals):
         places.setdefault(signal.row.answer, []).append(place)

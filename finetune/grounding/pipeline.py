@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.grounding.artefact import CARD, card, manifest_of, write_manifest, write_rarity
-from finetune.grounding.calibration import Composition, Signals, calibrate, signals_of
-from finetune.grounding.data import COMMON, build_data, dev_rows, rarity_of, training_pairs
+from finetune.grounding.calibration import Composition, Signals, calibrate, calibrate_words, measured_of, signals_of
+from finetune.grounding.data import COMMON, build_data, dev_rows, kept_out_rows, rarity_of, training_pairs
 from finetune.grounding.export import export
 from finetune.grounding.measuring import Figures, answers_scored, claims_scored, figures, of_source
 from finetune.grounding.recipe import GroundingRecipe
-from finetune.grounding.rows import Row, counted
+from finetune.grounding.rows import counted
 from finetune.grounding.training import Schedule, train
 from guardrails.grounding.detector import Detector, Manifest, open_detector
 from guardrails.grounding.signals import log_odds
@@ -45,22 +45,22 @@ def make_detector(
     write_rarity(out, rarity)
     files = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in (MODEL_FILE, TOKENIZER_FILE)}
     scorer = open_pair_scorer(out, files, max_tokens=recipe.schedule.max_tokens)
-    test = [row for row in built.rows if row.split == "test" and row.bad_answer is not None]
-    some = dev_rows(recipe, built.rows)
-    dev = signals_of(some, rarity, COMMON, scorer, report)
-    calibrated = calibrate(
-        dev,
-        recipe.calibration.importance,
-        Composition(**recipe.calibration.composition.model_dump()),
-        recipe.seed,
-        recipe.calibration.settled_error,
-    )
+    settings = recipe.calibration
+    dev = dev_rows(recipe, built.rows)
+    measured = measured_of(dev, rarity, COMMON, report)
+    rule = calibrate_words(dev, measured, settings.importance, settings.settled_error)
+    signals = signals_of(dev, measured, rule, rarity, COMMON, scorer, report)
+    composition = Composition(**settings.composition.model_dump())
+    calibrated = calibrate(signals, rule, settings.importance, composition, recipe.seed)
     manifest = manifest_of(recipe, out, calibrated, COMMON)
-    measured = measure_parts(dev + signals_of(sorted(test, key=_passages), rarity, COMMON, scorer, report), manifest)
-    write_atomic(out / CARD, card(recipe, built.hashes, counted(built.rows), measured, manifest, len(pairs)).encode())
+    kept_out = kept_out_rows(built.rows)
+    by_words = measured_of(kept_out, rarity, COMMON, report)
+    signals += signals_of(kept_out, by_words, rule, rarity, COMMON, scorer, report)
+    found = measure_parts(signals, manifest)
+    write_atomic(out / CARD, card(recipe, built.hashes, counted(built.rows), found, manifest, len(pairs)).encode())
     # Last: a folder without its manifest is no detector.
     write_manifest(out, manifest)
-    return Trained(open_detector(out), measured)
+    return Trained(open_detector(out), found)
 
 
 def measure_parts(signals: list[Signals], manifest: Manifest) -> dict[str, Figures]:
@@ -76,7 +76,3 @@ def measure_parts(signals: list[Signals], manifest: Manifest) -> dict[str, Figur
             own = answers_scored(labelled, manifest) if labelled else None
             found[f"{source}, test, answers"] = figures(answers_scored(test, manifest), answer_threshold, own)
     return found
-
-
-def _passages(row: Row) -> tuple[str, ...]:
-    return row.passages
