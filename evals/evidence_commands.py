@@ -80,7 +80,10 @@ def show_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOp
 
 @app.command("verify")
 def verify_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: JsonOption = False) -> None:
-    """Check signature and rows. Exits with 1 when something does not hold."""
+    """Check signature and rows, and say whose key it is. Exits with 1 when something does not hold.
+
+    A signature holds whoever made it: only that of a trusted key counts.
+    """
     from evals.evidence import evidence_rows, objects_of, read_evidence
     from evals.trusted_keys import load_trust
     from lockgate.errors import LockgateError
@@ -90,17 +93,19 @@ def verify_command(ctx: typer.Context, evidence: EvidenceArgument, as_json: Json
     settings = settings_of(ctx.obj)
     with open_database(settings.database) as db:
         record = evidence_named(db, evidence)
-    problem, key = "", ""
+    problem, key, whose, trusted = "", "", "", False
     try:
         found = read_evidence(objects_of(settings), record.id, load_trust(settings))
-        key = found.fingerprint
+        key, whose, trusted = found.fingerprint, found.whose, found.trusted
         evidence_rows(objects_of(settings), found)
     except LockgateError as error:
         problem = str(error)
     if as_json:
-        typer.echo(json_text({"evidence": record.id, "ok": not problem, "problem": problem, "key": key}))
+        body = {"evidence": record.id, "ok": not problem, "problem": problem, "key": key, "trusted": trusted}
+        typer.echo(json_text(body))
     else:
-        typer.echo(plain(f"{record.id[:12]}  {problem or f'ok: signed with key {key}, and its rows are whole'}"))
+        said = problem or f"ok: signed with key {key} ({whose}), and its rows are whole"
+        typer.echo(plain(f"{record.id[:12]}  {said}"))
     if problem:
         raise typer.Exit(1)
 

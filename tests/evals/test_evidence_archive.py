@@ -380,13 +380,15 @@ async def test_the_commands_take_evidence_from_one_installation_to_another(
     assert "not trusted here" in taken.stderr
     assert f"add it to {FILE}" in taken.stderr
     assert "not trusted here; the signature holds" in call(site.settings, "show", record.id[:8]).stdout
+    told = call(site.settings, "verify", record.id[:8])
+    assert (told.exit_code, "not trusted here" in told.stdout) == (0, True)
     # What the command prints is what the file takes.
     (site.settings.project_dir / FILE).write_text(key.stderr.partition("there:\n")[2])
     again = json.loads(call(site.settings, "import", path, "--json").stdout)
     assert [(each["trusted"], each["new"]) for each in again] == [(True, False)]
     assert "trusted as a name for this installation" in call(site.settings, "show", record.id[:8]).stdout
     assert json.loads(call(site.settings, "show", record.id[:8], "--json").stdout)["trusted_as"]
-    assert call(site.settings, "verify", record.id[:8]).exit_code == 0
+    assert json.loads(call(site.settings, "verify", record.id[:8], "--json").stdout)["trusted"] is True
 
 
 async def test_the_export_names_what_it_cannot_find(ci: Bench, tmp_path: Path) -> None:
