@@ -4,6 +4,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PORT ?= 8000
+# Test processes beside each other; each may load the models (1.5 GB).
+JOBS ?= 2
 DOCS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
@@ -52,7 +54,7 @@ models: environment
 	@$(BIN)/lockgate models pull
 
 test: check-python $(VENV)/.installed-dev models
-	@$(BIN)/python -m pytest -m "not slow and not shared and not vllm and not gpu"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not shared and not vllm and not gpu"
 
 check: check-python $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
