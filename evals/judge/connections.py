@@ -130,6 +130,8 @@ class HttpConnections:
             reader, writer = await asyncio.open_connection(
                 self._host, self._port, ssl=self._context(), server_hostname=self._host if self._secure else None
             )
+        except UnicodeError:  # a part of the name is empty, or too long
+            raise BadAddress(f"{self._host[:80]!r} cannot be the name of a host") from None
         except OSError as error:  # also what TLS says
             raise ConnectionFailed(type(error).__name__) from None
         return _Open(reader, writer, h11.Connection(h11.CLIENT))

@@ -174,3 +174,9 @@ def test_paths_go_below_the_address(address: str, target: bytes) -> None:
 def test_what_cannot_be_sent_is_said(make: Callable[[], object]) -> None:
     with pytest.raises(BadAddress):
         make()
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.com"])
+async def test_a_host_that_can_have_no_address_is_said(host: str) -> None:
+    with pytest.raises(BadAddress, match="cannot be the name of a host"):
+        await HttpConnections(f"http://{host}/v1").post("chat/completions", b"{}")
