@@ -45,16 +45,16 @@ class _Budget:
         return self.left >= 0
 
 
-def decoded(text: str, *, depth: int = DEPTH) -> Iterator[Decoded]:
+def decoded(text: str, *, depth: int = DEPTH, by_words: bool = True) -> Iterator[Decoded]:
     """What ``text`` holds in other encodings, outermost first; places are those in ``text`` as it is given.
 
     Zero-width characters and look-alikes in the encoded part do not hide it. What decodes to bytes that are no text is
-    left out. Rot13 and text backwards are found by English words, so by nothing else.
+    left out. Rot13 and text backwards are found by English words, so by nothing else, and not without ``by_words``.
     """
     budget = _Budget()
     tags = _tags(text)
     source = normalised(text)
-    for found in (*tags, *_in(source.text, depth, budget)):
+    for found in (*tags, *_in(source.text, depth, budget, by_words)):
         if found.how == "tags":
             yield found
         else:
@@ -62,15 +62,15 @@ def decoded(text: str, *, depth: int = DEPTH) -> Iterator[Decoded]:
             yield Decoded(found.text, start, end, found.how)
 
 
-def _in(text: str, depth: int, budget: _Budget) -> Iterator[Decoded]:
-    for how, find in _FINDERS:
+def _in(text: str, depth: int, budget: _Budget, by_words: bool) -> Iterator[Decoded]:
+    for how, find in _FINDERS if by_words else _FINDERS[:-2]:
         for found in find(text):
             if not budget.take(len(found.text)):
                 return
             yield Decoded(found.text, found.start, found.end, how)
             if depth > 1 and how not in _LAST:
                 inner = normalised(found.text).text
-                for deeper in _in(inner, depth - 1, budget):
+                for deeper in _in(inner, depth - 1, budget, by_words):
                     yield Decoded(deeper.text, found.start, found.end, f"{how} {deeper.how}")
 
 

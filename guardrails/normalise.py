@@ -11,8 +11,9 @@ import functools
 import re
 import unicodedata
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import chain
+from operator import itemgetter
 
 from guardrails.confusables import INVISIBLE, LOOK_ALIKES
 
@@ -36,17 +37,29 @@ _WITHIN_WORD = re.compile(rf"[A-Za-z0-9+/=_.:-](?:{_MARK})+[.:@]?[A-Za-z0-9+/=_-
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """``text``, and where each of its characters comes from in the original."""
+    """``text``, and where each of its characters comes from in the original.
+
+    ``_parts`` are what is left of ``_given``: where each begins here, and where it begins there. Otherwise each
+    character has its place in the original, or all of them stand where they stood.
+    """
 
     text: str
     _starts: array[int] | None = None
     _ends: array[int] | None = None
+    _given: Normalised | None = None
+    _parts: tuple[tuple[int, int], ...] = ()
 
     def spans_back(self, start: int, end: int) -> tuple[int, int]:
         """The part of the original that ``text[start:end]`` (not empty) comes from."""
+        if self._given is not None:
+            return self._given.spans_back(self._place(start), self._place(end - 1) + 1)
         if self._starts is None or self._ends is None:
             return start, end
         return self._starts[start], self._ends[end - 1]
+
+    def _place(self, at: int) -> int:
+        here, there = self._parts[bisect_right(self._parts, at, key=itemgetter(0)) - 1]
+        return there + at - here
 
 
 def normalised(text: str, *, accents: bool = True) -> Normalised:
@@ -57,6 +70,8 @@ def normalised(text: str, *, accents: bool = True) -> Normalised:
     """
     if text.isascii():
         return Normalised(text)
+    if (same := _of_one_length(text, accents)) is not None:
+        return Normalised(_unmasked(same))
     pieces: list[str] = []
     starts, ends = array("l"), array("l")
 
@@ -69,14 +84,6 @@ def normalised(text: str, *, accents: bool = True) -> Normalised:
     for run in _OTHER.finditer(text):
         keep(at, run.start())
         at = run.end()
-        if not any(map(unicodedata.combining, run.group())):
-            each_folded = [_folded(each, accents) for each in run.group()]
-            whole = "".join(each_folded)
-            if len(whole) == len(each_folded) and all(each_folded):
-                pieces.append(whole)
-                starts.extend(range(run.start(), run.end()))
-                ends.extend(range(run.start() + 1, run.end() + 1))
-                continue
         for first, last in _clusters(text, run.start(), run.end()):
             folded = _folded(text[first:last], accents)
             pieces.append(folded)
@@ -91,24 +98,33 @@ def without_markup(given: Normalised) -> Normalised:
     text = given.text
     if _DRESSED.search(text) is None:
         return given
-    kept: list[tuple[int, int]] = []
-    at = 0
+    pieces: list[str] = []
+    parts: list[tuple[int, int]] = []
+    at = size = 0
     for match in _MARKUP.finditer(text):
-        kept.append((at, match.start()))
+        if match.start() > at:
+            parts.append((size, at))
+            pieces.append(text[at : match.start()])
+            size += match.start() - at
         at = match.end()
-    kept.append((at, len(text)))
-    plain = "".join([text[first:last] for first, last in kept])
-    if given._starts is None or given._ends is None:
-        return Normalised(
-            plain,
-            array("l", chain.from_iterable(range(first, last) for first, last in kept)),
-            array("l", chain.from_iterable(range(first + 1, last + 1) for first, last in kept)),
-        )
-    starts, ends = array("l"), array("l")
-    for first, last in kept:
-        starts.extend(given._starts[first:last])
-        ends.extend(given._ends[first:last])
-    return Normalised(plain, starts, ends)
+    parts.append((size, at))
+    pieces.append(text[at:])
+    return Normalised("".join(pieces), _given=given, _parts=tuple(parts))
+
+
+def _of_one_length(text: str, accents: bool) -> str | None:
+    """``text`` folded, if every character becomes one: then no places have to be kept. None if not."""
+    if any(map(unicodedata.combining, text)):
+        return None
+    pieces: list[str] = []
+    at = 0
+    for run in _OTHER.finditer(text):
+        folded = [_folded(each, accents) for each in run.group()]
+        if "" in folded or sum(map(len, folded)) != len(folded):
+            return None
+        pieces += (text[at : run.start()], *folded)
+        at = run.end()
+    return "".join([*pieces, text[at:]])
 
 
 def has_markup_in_words(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -51,37 +52,36 @@ class PromptLeak:
         self._words = settings.words
 
     def look(self, seen: Seen) -> Found:
-        canary = self._canary(seen)
-        if canary is not None:
-            return Found(1.0, (canary,), "a canary of the prompt is in the answer")
-        if not seen.prompt:
+        canaries = {*self._canaries, *map(_squeezed, _CANARY.findall(seen.prompt))}
+        if not canaries and not seen.prompt:
             return NOTHING
-        known = _grams([seen.question, *seen.passages], self._words)
-        secret = _grams([seen.prompt], self._words) - known
-        if not secret:
+        hidden = list(islice(decoded(seen.text), _MAX_DECODED))
+        for reading in (seen.text, *(each.text for each in hidden)) if canaries else ():
+            letters = _squeezed(reading)
+            if any(canary in letters or canary in letters[::-1] for canary in canaries):
+                span = Span(0, len(seen.text), "canary")
+                return Found(1.0, (span,), "a canary of the prompt is in the answer")
+        return self._overlap(seen, hidden)
+
+    def _overlap(self, seen: Seen, hidden: Sequence[Decoded]) -> Found:
+        told = set(_said(seen.prompt))
+        readings = [seen.text, *(each.text for each in hidden)]
+        if not any(_in_a_row(each, told, self._words) for each in readings):
             return NOTHING
+        secret = _grams([seen.prompt], self._words)
+        secret -= _grams([seen.question, *seen.passages], self._words)
         runs = list(_runs(seen.text, secret, self._words))
         longest = max((run.words for run in runs), default=0)
         spans = tuple(_span(run, "prompt") for run in runs)
-        for hidden in _hidden(seen.text):
-            inner = max((run.words for run in _runs(hidden.text, secret, self._words)), default=0)
+        for each in hidden:
+            inner = max((run.words for run in _runs(each.text, secret, self._words)), default=0)
             if inner:
                 longest = max(longest, inner)
-                spans += (Span(hidden.start, hidden.end, "prompt"),)
+                spans += (Span(each.start, each.end, "prompt"),)
         if not longest:
             return NOTHING
         score = min(1.0, longest / (2 * self._words))
         return Found(score, spans, f"{longest} words in a row are those of the prompt")
-
-    def _canary(self, seen: Seen) -> Span | None:
-        canaries = {*self._canaries, *map(_squeezed, _CANARY.findall(seen.prompt))}
-        if not canaries:
-            return None
-        for reading in (seen.text, *(each.text for each in _hidden(seen.text))):
-            letters = _squeezed(reading)
-            if any(canary in letters or canary in letters[::-1] for canary in canaries):
-                return Span(0, len(seen.text), "canary")
-        return None
 
 
 class RegurgitationSettings(CheckSettings):
@@ -133,7 +133,12 @@ class _Run:
 
 
 def _said(text: str) -> list[str]:
-    return [each.casefold() for each in _WORD.findall(without_markup(normalised(text)).text)]
+    return _WORD.findall(without_markup(normalised(text)).text.casefold())
+
+
+def _in_a_row(text: str, known: set[str], size: int) -> bool:
+    """Whether ``size`` words in a row are in ``known``, in whatever order: quicker to see than what they say."""
+    return "1" * size in "".join(["1" if word in known else "0" for word in _said(text)])
 
 
 def _grams(texts: Sequence[str], size: int) -> set[int]:
@@ -141,7 +146,7 @@ def _grams(texts: Sequence[str], size: int) -> set[int]:
     grams: set[int] = set()
     for text in texts:
         words = _said(text)
-        grams.update(hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1))
+        grams.update(map(hash, zip(*(words[at:] for at in range(size)), strict=False)))
     return grams
 
 
@@ -160,13 +165,6 @@ def _runs(text: str, grams: set[int], size: int) -> Iterator[_Run]:
             start, end = read.spans_back(places[first].start(), places[last].end())
             yield _Run(start, end, last - first + 1)
             first = None
-
-
-def _hidden(text: str) -> Iterator[Decoded]:
-    for number, each in enumerate(decoded(text)):
-        if number >= _MAX_DECODED:
-            return
-        yield each
 
 
 def _span(run: _Run, label: str) -> Span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 from guardrails.check import MAX_SPANS, NOTHING, STAGES, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
@@ -39,6 +39,8 @@ _RULES: dict[Kind, Callable[[str], Iterator[Hit]]] = {
     "location": countries,
     "organization": organizations,
 }
+_OF_MANY_WORDS = (addresses, dates, births, countries, organizations)
+"""Markup within a word hides none of these for long: they have other words."""
 _RANK: dict[str, int] = {kind: rank for rank, kind in enumerate((*_RULES, "name"))}
 
 
@@ -77,9 +79,10 @@ class Pii:
     def __init__(self, settings: PiiSettings, _tools: GuardTools, /) -> None:
         self._settings = settings
         self._finders = [find for kind, find in _RULES.items() if kind in settings.types]
+        self._words = tuple(find for find in self._finders if find not in _OF_MANY_WORDS)
         if settings.names != "none" and "name" in settings.types:
             self._finders.append(names)
-        if settings.names == "presidio" and set(settings.types) & {"name", "location", "organization", "date"}:
+        if settings.names == "presidio" and set(settings.types) & {"name", "location", "organization"}:
             from guardrails.checks.pii_presidio import Names
 
             self._finders.append(Names().find)
@@ -101,13 +104,13 @@ class Pii:
     def hits(self, text: str) -> list[Hit]:
         """What is found in ``text`` whatever its score, in order, nothing twice."""
         read = normalised(text)
-        found = list(self._in(read))
+        found = list(self._in(read, self._finders))
         if has_markup_in_words(read.text):
-            found += self._in(without_markup(read))
+            found += self._in(without_markup(read), self._words)
         return _apart(found, len(text))
 
-    def _in(self, read: Normalised) -> Iterator[Hit]:
-        for find in self._finders:
+    def _in(self, read: Normalised, finders: Sequence[Callable[[str], Iterator[Hit]]]) -> Iterator[Hit]:
+        for find in finders:
             for start, end, kind, score in find(read.text):
                 if kind in self._settings.types:
                     yield (*read.spans_back(start, end), kind, score)

@@ -64,15 +64,41 @@ class _Token(NamedTuple):
 
 def addresses(text: str) -> Iterator[Hit]:
     """Places where something can be sent to."""
+    for match in _MILITARY.finditer(text):
+        yield match.start(), match.end(), "address", 0.9
     for start, end in joined([(max(0, each.start() - 60), each.end() + 200) for each in _BESIDE.finditer(text)]):
+        if not _may_be_one(text[start:end]):
+            continue
         run: list[_Token] = []
         for token in _tokens(text, start, end):
+            if not token.kind and not run:
+                continue
             run.append(token)
             ends = token.kind == "" or (token.text.endswith(".") and len(token.text) > 5)
             if ends or len(run) >= _MAX_TOKENS:
                 yield from _in(text, run if token.kind else run[:-1])
                 run = []
         yield from _in(text, run)
+
+
+_POSTAL_SIGN = re.compile(r"\d{4}|\d{3} \d\d\b|\d[A-Z]{2}\b|\d[A-Z]\d")
+_CUE_SIGN = re.compile(
+    r"addr|\bliv|locat|resid|deliv|ship|send|mail|post|mov|office|hous|home|store|shop|rant|branch|hotel|apart|quart"
+)
+
+
+def _may_be_one(text: str) -> bool:
+    """Whether ``text`` has anything that an address needs; quicker to see than whether it is one."""
+    if _POSTAL_SIGN.search(text) or _CUE_SIGN.search(text):
+        return True
+    words = [each.strip(",.;#") for each in text.lower().split()]
+    return not _STREET.isdisjoint(words) or any(_STREET_END.search(each) for each in words)
+
+
+_MILITARY = re.compile(
+    r"(?:(?:PSC|CMR|Unit|USS|USNS|USNV|USCGC) [\w ]{1,30}(?:, ?Box \d{1,6})?[,\n ]{1,2})?"
+    r"[AFD]PO,? A[AEP] \d{5}(?:-\d{4})?"
+)
 
 
 def _tokens(text: str, start: int, end: int) -> Iterator[_Token]:
@@ -115,7 +141,8 @@ _CUE = re.compile(
 
 def _in(text: str, run: Sequence[_Token]) -> Iterator[Hit]:
     """The address in a run, from its first part to its last."""
-    if not run:
+    kinds = "".join([each.kind for each in run])
+    if "N" not in kinds or not (set("WSU") & set(kinds)):
         return
     cued = _CUE.search(text[max(0, run[0].start - 50) : run[0].start]) is not None
     first = 0

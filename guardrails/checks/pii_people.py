@@ -43,16 +43,14 @@ def dates(text: str) -> Iterator[Hit]:
 _UPPER = r"[A-ZÀ-ÖØ-ÞĀ-Ž\u0391-\u03ab\u0410-\u042f]"
 _NAME = rf"{_UPPER}[\w'’.-]{{0,30}}"
 _TITLED = re.compile(
-    r"(?<!\w)(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Lady|Lord|Herr|Frau|Madame|Monsieur|Señora?|Sra?|Rev)\b"
+    r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Lady|Lord|Herr|Frau|Madame|Monsieur|Señora?|Sra?|Rev)\b"
     rf"\.? (?P<name>{_NAME}(?: {_NAME}){{0,3}})"
 )
 _CUED = re.compile(
-    r"(?:[Mm]y name is|[Nn]ame: ?|[Nn]ame's|[Cc]alled|[Ss]igned:?|(?:[Bb]est |[Kk]ind )?[Rr]egards,?|[Ss]incerely,?"
-    r"|[Dd]ear|[Cc]heers,?|[Ii]'m|I am|[Tt]his is)"
+    r"(?:My name is|my name is|Name: ?|name: ?|Name's|name's|Called|called|Signed:?|signed:?|Regards,?|regards,?"
+    r"|Sincerely,?|sincerely,?|Dear|dear|Cheers,?|cheers,?|I'm|i'm|I am|This is|this is)"
     rf"\s{{1,3}}(?P<name>{_NAME}(?: {_NAME}){{1,3}})"
 )
-
-
 _COMPANY = re.compile(
     rf"(?<!\w)(?:{_NAME}(?:,? (?:and|&|of|de) | |, |-|-and-)){{1,5}}"
     r"(?:Inc|Ltd|LLC|L\.L\.C|LLP|PLC|plc|Corp|Corporation|Company|Co|Group|GmbH|AG|SE|S\.A|SA|SpA|Srl|BV|NV|Oy|AB|AS|Pty|Limited"
@@ -66,10 +64,18 @@ def organizations(text: str) -> Iterator[Hit]:
         yield match.start(), match.end(), "organization", 0.6
 
 
+_ALONE = re.compile(r"(?:Mr|Mrs|Ms|Mx)\b\.?")
+
+
 def names(text: str) -> Iterator[Hit]:
     """Names after a title, or after words with which people give theirs."""
     for pattern, score in ((_TITLED, 0.8), (_CUED, 0.6)):
         for match in pattern.finditer(text):
             said = match.group("name").rstrip(".'’-")
+            if text[match.start() - 1 : match.start()].isalnum():
+                continue
             start = match.start() if pattern is _TITLED else match.start("name")
             yield start, match.start("name") + len(said), "name", score
+    for match in _ALONE.finditer(text):
+        if not text[match.start() - 1 : match.start()].isalnum():
+            yield match.start(), match.end(), "name", 0.5

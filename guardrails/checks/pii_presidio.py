@@ -1,4 +1,4 @@
-"""Names, places, organisations and dates by Presidio with a small spaCy model: the optional extra ``pii``.
+"""Names, places and organisations by Presidio with a small spaCy model: the optional extra ``pii``.
 
 Presidio is used for what needs a language model; the numbers are found by Lockgate's own rules. Nothing here goes to
 the network: the model is a wheel that is loaded as a module, and no recogniser that needs a list of domains is used.
@@ -14,7 +14,7 @@ from typing import Any
 from guardrails.checks.pii_numbers import Hit
 from lockgate.errors import MissingExtra
 
-KINDS = {"PERSON": "name", "LOCATION": "location", "ORGANIZATION": "organization", "DATE_TIME": "date"}
+KINDS = {"PERSON": "name", "LOCATION": "location", "ORGANIZATION": "organization"}
 
 
 class Names:
@@ -41,7 +41,6 @@ class Names:
                 "LOC": "LOCATION",
                 "FAC": "LOCATION",
                 "ORG": "ORGANIZATION",
-                "DATE": "DATE_TIME",
             },
             labels_to_ignore=[],
             low_score_entity_names=[],
@@ -54,7 +53,7 @@ class Names:
         self._lock = threading.Lock()
 
     def find(self, text: str) -> Iterator[Hit]:
-        """Names, places, organisations and dates, with Presidio's scores."""
+        """Names, places and organisations, with Presidio's scores."""
         # The model goes by capitals, and people do not always write any. What it calls a firm then is mostly none.
         lower = text.islower() and len(text.title()) == len(text)
         read = text.title() if lower else text
@@ -62,9 +61,7 @@ class Names:
             results = self._engine.analyze(text=read, language="en", entities=list(KINDS))
         found = [(each.start, each.end, KINDS[each.entity_type], float(each.score)) for each in results]
         for hit in found:
-            # "Three years" is no date, and an acronym ("API", "IBM") says nothing of a person.
-            if hit[2] == "date" and not _DATED.match(text[hit[0] : hit[1]]):
-                continue
+            # An acronym ("API", "IBM") says nothing of a person.
             if hit[2] != "organization" or not (lower or _ACRONYM.match(text[hit[0] : hit[1]])):
                 yield hit
         yield from _beside(read, found)
@@ -72,7 +69,6 @@ class Names:
             yield from _foreign(text)
 
 
-_DATED = re.compile(r"(?!.*\b(?:year|month|week|day|hour|minute)s?\b)(?=.*\d)(?=.*[^\d\s])")
 _ACRONYM = re.compile(r"[A-Z0-9]{1,5}\Z")
 _BEFORE = re.compile(r"([^\W\d_][\w'’-]{1,30})(?:,| and| &| or) \Z")
 _AFTER = re.compile(r"(?:,| and| &| or|, and) ([^\W\d_][\w'’-]{1,30})")

@@ -14,7 +14,6 @@ from guardrails.normalise import Normalised, has_markup_in_words, normalised, wi
 _MAX_SQUEEZED = 20_000
 _PIECE = re.compile(r"\S+")
 _WORDLIKE = re.compile(r"(?:[A-Za-z][a-z]{1,20})?[.,;:!?]?\Z")
-_BY_WORDS = frozenset({"rot13", "reversed"})
 
 
 class SecretsSettings(CheckSettings):
@@ -72,7 +71,7 @@ class Secrets:
             yield from _back(plain, self._in(plain.text))
             yield from _back(plain, by_encoding(plain.text))
         if not text.isascii():
-            yield from _of(each for each in decoded(text, depth=1) if each.how == "tags")
+            yield from _of(each for each in decoded(text, depth=1, by_words=False) if each.how == "tags")
         yield from _back(plain, _squeezed(plain.text))
 
     def _in(self, text: str) -> Iterator[Hit]:
@@ -85,7 +84,7 @@ class Secrets:
 
 def by_encoding(text: str) -> Iterator[Hit]:
     """Secrets in what the text holds in other encodings; all of the encoded part is the secret."""
-    return _of(each for each in decoded(text) if each.how not in _BY_WORDS)
+    return _of(decoded(text, by_words=False))
 
 
 def _of(found: Iterator[Decoded]) -> Iterator[Hit]:
