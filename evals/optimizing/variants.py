@@ -110,11 +110,12 @@ class Workbench:
         return Variant(recipe, made)
 
     def recipes(self, seed: int, most: int) -> list[Recipe]:
-        """At most ``most``, in the order in which ``seed`` draws them; single changes first, then two and three."""
+        """At most ``most``, as ``seed`` draws them: proposals, other single changes, then two and three together."""
         draw = random.Random(seed)  # noqa: S311 - chooses what to try, hides nothing
         kinds = [[*kind] for kind in self._kinds(draw) if kind]
         singles = [Recipe(**each) for kind in kinds for each in kind]
         draw.shuffle(singles)
+        singles.sort(key=lambda each: each.instruction is None)  # a proposal was paid for
         found = dict.fromkeys(singles)
         pairs = [
             {key: value for each in parts for key, value in each.items()}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from evals.case import Case
 from evals.optimize_commands import app
 from evals.optimizing.optimize import Optimization, OptimizeRequest, optimize
 from evals.optimizing.proposer import Proposer
+from evals.optimizing.proposer import propose as propose_instructions
+from evals.optimizing.variants import check_instruction, instruction_of
+from evals.runs.budget import CallBudget
 from evals.suite import load_suite
 from lockgate.errors import Conflict, LockgateError, Unavailable, UserError
 from lockgate.types import Message
@@ -378,13 +383,28 @@ QUESTION = f"Which port does the {BIRDS[1]} service listen on?"
         ("", "empty"),
     ],
 )
-def test_a_hostile_proposal_is_left_out_and_named(work: Optimizing, said: str, reason: str) -> None:
-    before = work.state()
+def test_a_hostile_proposal_is_left_out_and_named(tmp_path: Path, said: str, reason: str) -> None:
+    library = tmp_path / "prompts" / "library"
+    library.mkdir(parents=True)
+    (library / "answer.md").write_text(ANSWER)
+    hidden = [Case(id="h", question=QUESTION, reference="Port 4107.", pages=("p.md",), answerable=True, split="test")]
+    prompt, told, budget = find_prompt(tmp_path, "answer"), list[str](), CallBudget(2)
     with run_judge(lambda _request: Reply(said)) as server:
+        asked = propose_instructions(
+            Proposer(server.url, "p"), prompt, instruction_of(prompt.text) or "", [], hidden, budget, told.append
+        )
+        assert asyncio.run(asked) == []
+    assert [line.startswith(f"Proposal {number} is left out: ") for number, line in enumerate(told, 1)] == [True, True]
+    assert reason in told[0] and len(told[0]) < 300
+    assert len(server.asked) == budget.made == 2
+
+
+def test_with_hostile_proposals_alone_the_race_goes_on_without(work: Optimizing) -> None:
+    before = work.state()
+    with run_judge(lambda _request: Reply("I would say: be careful!")) as server:
         found = propose(work, server.url, budget=24, dry_run=True)
-    assert not any(each.recipe.instruction for each in found.variants)
-    told = [line for line in work.said if line.startswith("Proposal 1 is left out")]
-    assert told and reason in told[0] and len(told[0]) < 300
+    assert found.variants and not any(each.recipe.instruction for each in found.variants)
+    assert len(server.asked) + len(work.reader.asked) == found.calls <= 24
     assert work.state() == before
 
 
@@ -403,8 +423,6 @@ def test_the_variables_of_an_instruction_must_stay(work: Optimizing) -> None:
         )
     )
     prompt = find_prompt(work.project.folder, "answer")
-    from evals.optimizing.variants import check_instruction, instruction_of
-
     old = instruction_of(prompt.text)
     assert old == "Answer in a {{ tone }} tone."
     assert check_instruction(old, "Use a {{ tone }} tone.") == "Use a {{ tone }} tone."
