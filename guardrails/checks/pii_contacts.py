@@ -35,10 +35,11 @@ def emails(text: str) -> Iterator[Hit]:
 
 
 _PHONE = re.compile(
-    r"(?<![\w.:/#=-])(?:\+ ?|00|\(\+?)?\(?\d{1,5}\)?(?:[ ./-]{0,2}\(?\d{1,5}\)?){1,7}"
+    r"(?<![\w.:/#=-])(?:\(?\+ ?)?\(?\d[\d()./ -]{5,24}\d"
     r"(?: {0,2}(?:x|ext\.?|extension|#) {0,2}\d{1,6})?(?![\w%°$€£/]|[.:,-]\d)",
     re.IGNORECASE,
 )
+_NO_PHONE = re.compile(r"[ ./-]{4}|\([^)]*\(|\d{16}")
 _PHONE_WORDS = re.compile(
     r"phone|\btel\b|\bcall|mobile|\bcell|\bfax|whats ?app|\bsms\b|\bdial|\bring\b|\btext (?:me|us|him|her)|contact"
     r"|reach|hotline|helpline|\bnumber\b|telefon|teléfono|handy|pager|voice ?mail",
@@ -64,7 +65,7 @@ def phones(text: str) -> Iterator[Hit]:
         said = match.group()
         main = _EXTENSION.sub("", said)
         digits = sum(map(str.isdigit, main))
-        if not 7 <= digits <= 15 or _DATE_LIKE.search(said):
+        if not 7 <= digits <= 15 or _NO_PHONE.search(main) or _DATE_LIKE.search(said):
             continue
         yield from _phone(text, match.start(), match.end(), main, digits)
 
