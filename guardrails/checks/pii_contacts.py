@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
-from guardrails.checks.pii_numbers import Hit, says
+from guardrails.checks.pii_numbers import AROUND, Hit
 
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
 _HOST = re.compile(r"(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}")
@@ -61,23 +62,29 @@ _EXTENSION = re.compile(r" {0,2}(?:x|ext|#).*", re.IGNORECASE)
 
 def phones(text: str) -> Iterator[Hit]:
     """Phone numbers: international, North American, in groups that say so, or where a word says what it is."""
+    words: list[int] | None = None
     for match in _PHONE.finditer(text):
         said = match.group()
         main = _EXTENSION.sub("", said)
         digits = sum(map(str.isdigit, main))
         if not 7 <= digits <= 15 or _NO_PHONE.search(main) or _DATE_LIKE.search(said):
             continue
-        yield from _phone(text, match.start(), match.end(), main, digits)
+        if words is None:
+            words = [each.end() for each in _PHONE_WORDS.finditer(text)]
+        last = bisect_right(words, match.start())
+        called = last > 0 and words[last - 1] >= match.start() - AROUND
+        yield from _phone(text, match.start(), match.end(), main, digits, called)
 
 
-def _phone(text: str, start: int, end: int, said: str, digits: int) -> Iterator[Hit]:
+def _phone(text: str, start: int, end: int, said: str, digits: int, called: bool) -> Iterator[Hit]:
+    """``called``: a word before it says that it is a phone's."""
     before = text[max(0, start - 40) : start]
     groups = re.findall(r"\d+", said)
     if said.startswith(("+", "(+", "00")) and digits >= 8:
         yield start, end, "phone", 0.9
     elif _NORTH_AMERICAN.match(said):
         yield start, end, "phone", 0.9 if "(" in said or "-" in said else 0.7
-    elif says(text, start, _PHONE_WORDS) and not _NOT_PHONE.search(before):
+    elif called and not _NOT_PHONE.search(before):
         yield start, end, "phone", 0.8
     elif groups[0].startswith("0") and ((2 <= len(groups) <= 6 and digits >= 8) or 10 <= digits <= 11):
         if not _NOT_PHONE.search(before):

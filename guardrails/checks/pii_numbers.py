@@ -12,13 +12,13 @@ Hit = tuple[int, int, str, float]
 """Start, end, type and score."""
 
 _BETWEEN = re.compile(r"[ .+-]")
-_AROUND = 60
+AROUND = 60
 """Characters before a number in which a word may say what it is."""
 
 
 def says(text: str, start: int, words: re.Pattern[str]) -> bool:
     """Whether one of ``words`` stands shortly before ``start``."""
-    return words.search(text, max(0, start - _AROUND), start) is not None
+    return words.search(text, max(0, start - AROUND), start) is not None
 
 
 # Payment cards: issuers' first digits and how long their numbers are (ISO/IEC 7812, the issuers' own pages)
