@@ -94,9 +94,19 @@ def dev_rows(recipe: GroundingRecipe, rows: Sequence[Row]) -> list[Row]:
     return sorted(chosen, key=_passages)
 
 
-def kept_out_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are kept out and whose answers are labelled whole, those of one passage together."""
-    return sorted((row for row in rows if row.split == "test" and row.bad_answer is not None), key=_passages)
+def kept_out_rows(recipe: GroundingRecipe, rows: Sequence[Row]) -> list[Row]:
+    """The rows of at most ``calibration.answers`` kept out answers of each set that labels whole answers."""
+    chance = random.Random(recipe.seed)  # noqa: S311
+    answers: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        if row.split == "test" and row.bad_answer is not None:
+            answers.setdefault(row.source, {}).setdefault(row.answer, []).append(row)
+    chosen: list[Row] = []
+    for source in sorted(answers):
+        own = list(answers[source].values())
+        for found in chance.sample(own, min(recipe.calibration.answers, len(own))):
+            chosen += found
+    return sorted(chosen, key=_passages)
 
 
 def _passages(row: Row) -> tuple[str, ...]:

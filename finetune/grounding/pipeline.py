@@ -53,7 +53,7 @@ def make_detector(
     composition = Composition(**settings.composition.model_dump())
     calibrated = calibrate(signals, rule, settings.importance, composition, recipe.seed)
     manifest = manifest_of(recipe, out, calibrated, COMMON)
-    kept_out = kept_out_rows(built.rows)
+    kept_out = kept_out_rows(recipe, built.rows)
     by_words = measured_of(kept_out, rarity, COMMON, report)
     signals += signals_of(kept_out, by_words, rule, rarity, COMMON, scorer, report)
     found = measure_parts(signals, manifest)

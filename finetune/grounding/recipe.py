@@ -61,12 +61,15 @@ class CompositionRecipe(ContentModel):
     bad_share: float = Field(gt=0, lt=1)
     good: dict[str, float]
     bad: dict[str, float]
+    sentences: tuple[float, float]
 
 
 class CalibrationRecipe(ContentModel):
-    """``importance`` weighs the sources' dev rows; ``rows`` bounds how many of each are read."""
+    """``importance`` weighs the sources' dev rows; ``rows`` bounds how many of each are read, ``answers`` how many of
+    those kept out are measured."""
 
     rows: int = Field(ge=10)
+    answers: int = Field(ge=10)
     importance: dict[str, float]
     settled_error: float = Field(gt=0, lt=0.5)
     composition: CompositionRecipe
