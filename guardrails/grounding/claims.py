@@ -34,6 +34,11 @@ _PREFIX = re.compile(
     rf"|highlights?|indicates?)\s+(?:that\s+)?|it\s+(?:appears|seems)\s+that\s+)",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(
+    r"\s*[(\[](?:(?:as )?(?:mentioned|stated|from|see|in|per)\s+){0,2}"
+    rf"{_SOURCES}\s*\d+(?:(?:,| and| &| or)?\s*\d+){{0,8}}[)\]]",
+    re.IGNORECASE,
+)
 _ABSENCE = re.compile(
     rf"\b{_SOURCES}\b(?:\s+\S+){{0,4}}?\s+(?:do|does|did|is|are)\s*(?:not|n['’]t)\b|\b(?:cannot|can\s?not|can['’]t|"
     rf"unable\s+to|not\s+able\s+to|not\s+possible\s+to|impossible\s+to)\s+(?:\w+\s+){{0,3}}?(?:answer|determine|provide|"
@@ -95,7 +100,9 @@ def plain_text(text: str) -> str:
 
 def without_source_talk(text: str) -> str:
     """``text`` without phrases such as "Based on the passages," that say where the rest comes from."""
-    return _PREFIX.sub("", text).strip() or text
+    if _ASIDE.fullmatch(text):
+        return ""
+    return _PREFIX.sub("", _ASIDE.sub("", text)).strip() or text
 
 
 def claims_something(text: str, core: str) -> bool:

@@ -55,6 +55,8 @@ def test_places_are_those_of_the_answer() -> None:
         "There is no information about prices.",
         "Let me know if you need more help with keys.",
         "Yes.",
+        "(Passage 2)",
+        "(passages 2 & 3)",
     ],
 )
 def test_what_says_nothing_of_the_subject_is_no_claim(sentence: str) -> None:
@@ -71,6 +73,7 @@ def test_what_says_nothing_of_the_subject_is_no_claim(sentence: str) -> None:
         ("Passage 1 states that keys rotate daily.", "keys rotate daily."),
         ("As mentioned in passages 1 and 3, keys rotate daily.", "keys rotate daily."),
         ("In the first passage, keys rotate daily.", "keys rotate daily."),
+        ("Keys rotate daily (passage 2 and 3).", "Keys rotate daily."),
         ("In the document room, keys rotate daily.", "room, keys rotate daily."),
     ],
 )
@@ -89,7 +92,8 @@ def test_a_long_sentence_is_cut_at_a_clause_and_nothing_is_lost() -> None:
 @pytest.mark.parametrize(
     "text",
     ["a" * 100_000, "a. " * 33_000, ". " * 50_000, "[1]" * 33_000, "*" * 100_000, "> " * 50_000, "\n" * 100_000,
-     "based on the " * 8_000, "no information " * 7_000, "passage " * 12_000, "\u200b" * 100_000, "1." * 50_000],
+     "based on the " * 8_000, "no information " * 7_000, "passage " * 12_000, "\u200b" * 100_000, "1." * 50_000,
+     "(passage 1 " * 9_000],
 )  # fmt: skip
 def test_splits_100_kb_of_anything_in_under_two_seconds(text: str) -> None:
     start = time.process_time()
