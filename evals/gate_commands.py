@@ -63,7 +63,7 @@ def gate(
         manifest = open_releases(settings, db).manifest(release_id)
         if chain and manifest.name != chain:
             raise UserError(f"Release {release_id[:12]} is of chain {manifest.name!r}, not {chain!r}.")
-        current = release_named(settings, db, against) if against is not None else None
+        current = _baseline(settings, db, against, manifest.name) if against is not None else None
         report = judge_release(settings, db, manifest, channel, verify=verify, current=current)
     if as_json:
         typer.echo(json.dumps(report.decision(), indent=2, sort_keys=True))
@@ -71,6 +71,22 @@ def gate(
         for line in report.lines():
             typer.echo(plain(line))
     raise typer.Exit(EXIT[report.verdict])
+
+
+def _baseline(settings: Settings, db: Database, name: str, chain: str) -> str:
+    """The release to compare with. A channel is that of the judged release's own chain."""
+    from chains.release_commands import release_named
+    from lockgate.errors import UserError
+    from lockgate.store.releases import open_releases
+
+    found = release_named(settings, db, f"{chain}@{name}" if _is_channel(settings, name) else name)
+    of = open_releases(settings, db).manifest(found).name
+    if of != chain:
+        raise UserError(
+            f"--against {name}: release {found[:12]} is of chain {of!r}, and the judged one of {chain!r}.",
+            hint="Only releases of one chain answer for each other.",
+        )
+    return found
 
 
 def judge_release(

@@ -64,7 +64,9 @@ def report_command(
         report = find_report(settings, db, ReportRequest(run, against, suite, gate or ""))
         if gate:
             manifest = open_releases(settings, db).manifest(report.run.release)
-            report = replace(report, gate=judge_release(settings, db, manifest, gate, verify=verify))
+            # One report, one comparison: the gate judges against the base of the table, if one was named.
+            current = report.base.release if against and report.base is not None else None
+            report = replace(report, gate=judge_release(settings, db, manifest, gate, verify=verify, current=current))
     _write(report, "json" if as_json else format_ or "table", out)
     if report.gate is not None:
         raise typer.Exit(EXIT[report.gate.verdict])

@@ -166,7 +166,8 @@ def _check(settings: Settings, check: SuiteCheck, options: CheckOptions) -> Suit
     with _alone(settings.state_dir, deadline), open_database(settings.database) as db:
         manifest = _manifest(settings, db, check)
         compared_with = _against(settings, db, check, manifest) if any(rule.max_drop for rule in rules) else None
-        ensure = partial(_ensure, settings, db, suite, check, options, deadline=deadline, say=said.append)
+        age = min((rule.max_age_days for rule in rules if rule.max_age_days is not None), default=None)
+        ensure = partial(_ensure, settings, db, suite, check, options, age, deadline=deadline, say=said.append)
         found, measured = ensure(manifest)
         if compared_with not in (None, manifest.id):
             ensure(open_releases(settings, db).manifest(str(compared_with)))
@@ -224,7 +225,7 @@ def _against(settings: Settings, db: Database, check: SuiteCheck, manifest: Mani
     from chains.release_commands import release_named
 
     if check.against is None:
-        return get_channel(db, PRODUCTION, manifest.name).release
+        return get_channel(db, check.gate or PRODUCTION, manifest.name).release
     try:
         return get_channel(db, check.against, manifest.name).release or release_named(settings, db, check.against)
     except UserError:
@@ -237,6 +238,7 @@ def _ensure(
     suite: Suite,
     check: SuiteCheck,
     options: CheckOptions,
+    max_age_days: float | None,
     manifest: Manifest,
     *,
     deadline: float,
@@ -244,7 +246,7 @@ def _ensure(
 ) -> tuple[Evidence | None, bool]:
     """(the evidence that counts, whether it was measured now)"""
     found = find_evidence(settings, db, manifest.id, suite.name, suite.hash)
-    if found.evidence is not None and _is_enough(found.evidence, suite, check, options, manifest):
+    if found.evidence is not None and _is_enough(found.evidence, suite, check, options, max_age_days, manifest):
         return found.evidence, False
     if not options.run:
         return found.evidence, False
@@ -259,7 +261,14 @@ def _ensure(
     return find_evidence(settings, db, manifest.id, suite.name, suite.hash).evidence, True
 
 
-def _is_enough(evidence: Evidence, suite: Suite, check: SuiteCheck, options: CheckOptions, manifest: Manifest) -> bool:
+def _is_enough(
+    evidence: Evidence,
+    suite: Suite,
+    check: SuiteCheck,
+    options: CheckOptions,
+    max_age_days: float | None,
+    manifest: Manifest,
+) -> bool:
     """Whether measuring again could not tell more than this evidence does."""
     body = evidence.body
     tier: Tier = "offline" if body.tier == "offline" else "judged"
@@ -267,9 +276,7 @@ def _is_enough(evidence: Evidence, suite: Suite, check: SuiteCheck, options: Che
         return False
     if len(suite.metrics(check.tier or suite.tier)) > len(suite.metrics(tier)):
         return False
-    if isinstance(check.max_age_days, int) and datetime.now(UTC) - body.finished_at > timedelta(
-        days=check.max_age_days
-    ):
+    if max_age_days is not None and datetime.now(UTC) - body.finished_at > timedelta(days=max_age_days):
         return False
     return body.mode not in ("extractive", "generative", "mixed") or body.mode == manifest.route.mode
 

@@ -69,9 +69,9 @@ def _parts(report: Report) -> Iterator[str]:
 def _verdict(report: Report) -> str:
     verdict = report.verdict or ""
     whose = f"gate of {code_span(report.gate.channel)}" if report.gate else "against the margins"
-    # A run that is not whole must not look as if it had passed, whatever the gate found in another one.
-    mark = _MARKS[verdict] if report.sound or verdict != "PASS" else _MARKS["INCONCLUSIVE"]
-    return f"**{mark} {verdict}**, {whose}"
+    if verdict == "PASS" and not report.sound:
+        return f"**{_MARKS['INCONCLUSIVE']} INCONCLUSIVE for this run**; {whose} passed by other evidence than this run"
+    return f"**{_MARKS[verdict]} {verdict}**, {whose}"
 
 
 def _who(report: Report) -> str:

@@ -106,15 +106,17 @@ def _banners(report: Report) -> str:
 
 
 def _verdict(report: Report) -> str:
-    verdict = report.verdict or ""
-    # A run that is not whole must not look as if it had passed, whatever a gate found in another one.
-    kind = _COLOURS.get(verdict, "unsure") if report.sound or verdict != "PASS" else "unsure"
+    shown = str(report.verdict or "")
+    kind = _COLOURS.get(shown, "unsure")
+    if shown == "PASS" and not report.sound:
+        # A run that is not whole must not look as if it had passed, whatever a gate found in another one.
+        shown, kind = "INCONCLUSIVE for this run: passed by other evidence.", "unsure"
     whose = (
         f"The gate of {html(report.gate.channel)} on release <code>{html(report.gate.release_id[:12])}</code>."
         if report.gate
         else "Against the margins that were given."
     )
-    return f'<div class="banner is-{kind}"><p><strong class="{kind}">{html(verdict)}</strong> {whose}</p></div>'
+    return f'<div class="banner is-{kind}"><p><strong class="{kind}">{html(shown)}</strong> {whose}</p></div>'
 
 
 def _counts(report: Report) -> str:

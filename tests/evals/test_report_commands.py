@@ -280,3 +280,10 @@ def test_a_base_that_cannot_be_read_costs_the_comparison_and_not_the_report(
             report(cli.new_run.id, "--against", "production")
     finally:
         path.write_bytes(data)
+
+
+def test_with_a_base_the_gate_judges_against_that_base(cli: Measured) -> None:
+    ask = (cli.old_run.id, "--gate", "production", "--no-verify")
+    with_base, without = (json.dumps(body(*ask, *more)["gate"]) for more in (("--against", cli.new), ()))
+    assert "difference +" in with_base
+    assert "difference +" not in without

@@ -166,6 +166,7 @@ def test_a_run_that_is_not_whole_says_so_on_top_and_never_looks_passed() -> None
     for run in (made_run(rows), made_run(plain_rows(2), finished_at=None, expected=12), made_run([])):
         text = render_markdown(Report(run, gate=made_gate("PASS")))
         assert "\u2705" not in text
+        assert "INCONCLUSIVE for this run" in text
         assert text.index("Not to be relied on") < text.index("Release")
     assert "\u2705" in render_markdown(Report(made_run(plain_rows()), gate=made_gate("PASS")))
 
