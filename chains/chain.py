@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains import answers
 from chains.chat_model import stream_text
 from chains.citing import SentenceCiter
-from chains.condense import condense, follows_up
+from chains.condense import asks_model, condense
 from chains.definition import ChainDefinition, Relevance
 from chains.draft import TraceDraft
 from chains.extractive import Quote, choose_quotes, write_quotes
@@ -188,7 +188,7 @@ class Chain:
         with state.draft.stages.measure("condense"):
             question = condense(state.question, state.request.history)
             by_model = self._parts.definition.condense == "model"
-            if by_model and state.request.history and follows_up(state.question):
+            if by_model and asks_model(state.question, state.request.history):
                 question = await self._condense_by_model(state) or question
         state.draft.condensed = question
         return replace(state, question=question)

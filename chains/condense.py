@@ -22,6 +22,11 @@ def follows_up(question: str) -> bool:
     return bool(_POINTS_BACK.search(question) or _CONTINUES.match(question)) or len(words) <= _FEW_WORDS
 
 
+def asks_model(question: str, history: Sequence[Message]) -> bool:
+    """Whether a chain with ``condense: model`` asks its model to complete the question."""
+    return any(message.content.strip() for message in history) and follows_up(question.strip())
+
+
 def condense(question: str, history: Sequence[Message]) -> str:
     """The question, completed with the last user question that stood alone when it leans on the history."""
     if not history or not follows_up(question):

@@ -29,6 +29,7 @@ from evals.runs.answer_cache import AnswerCache
 from evals.runs.asking import Asked, Asking, ask_and_search
 from evals.runs.budget import BudgetSpent, CallBudget
 from evals.runs.call_cache import StoredCalls
+from evals.runs.model_calls import ModelCalls
 from evals.runs.row import Row, make_row
 from evals.statistics.difference import Difference
 from evals.suite import Suite, load_suite
@@ -249,6 +250,7 @@ class _Optimizer:
     def __init__(self, work: _Work, progress: Progress, say: Say) -> None:
         self._work, self._progress, self._say = work, progress, say
         self._budget = CallBudget(work.request.budget)
+        self._calls = ModelCalls(condenses=work.definition.condense == "model")
         self._served = 0
         self._notes: list[str] = []
         self._manifests: dict[str, Manifest] = {}
@@ -271,10 +273,12 @@ class _Optimizer:
         instructions = await self._proposed(pool_cases, scored, test, search)
         pool = build_pool(pool_cases if examples else [], asker.retriever, work.definition.passages, test)
         bench = Workbench(work.settings, work.prompt, pool, instructions, known_rules(work.settings, work.prompt))
-        most = plan_race(search.left or 0, MOST_VARIANTS, len(scored)).variants
+        a_case = max(map(self._calls.of, scored))
+        asked = (search.left or 0) // a_case
+        most = plan_race(asked, MOST_VARIANTS, len(scored)).variants
         made = make_all(bench, request.seed, most)
         safe = [each for each in made.variants if not self._leaks(each, test)]
-        plan = plan_race(search.left or 0, len(safe), len(scored))
+        plan = plan_race(asked, len(safe), len(scored))
         if not safe or not plan.variants:
             raise UserError(
                 f"There is no variant of the prompt {work.prompt.name!r} to try"
@@ -331,7 +335,8 @@ class _Optimizer:
             "generative",
             shown=self._work.definition.passages,
             cache=AnswerCache(self._work.calls, manifest.id),
-            take_call=self._budget.take,
+            take_calls=self._budget.take,
+            calls=self._calls,
         )
         asked = await ask_and_search(case, asker, asker, how)
         self._served += asked.cached

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from evals.case import Case, Outcome
@@ -15,6 +15,7 @@ from evals.metrics.score import Score
 from evals.runs.answer_cache import AnswerCache, KeptAnswer
 from evals.runs.budget import BudgetSpent
 from evals.runs.limiter import AdaptiveLimit
+from evals.runs.model_calls import ModelCalls
 from lockgate.errors import LockgateError, Unavailable
 from lockgate.ports import Asker, Retriever
 from lockgate.types import Answer, AnswerMode, AskRequest, Finished, Message, Retrieval
@@ -48,8 +49,9 @@ class Asking:
     """How cases are asked.
 
     Once, without chance: temperature 0, seed 0. Repeatedly (``repeated``), by the release's own temperature, the seed
-    being the repeat. ``shown`` is how many passages the release puts before its model. ``take_call`` is told before an
-    answer that may call a model, and raises BudgetSpent. ``cache`` is for answers that are asked once.
+    being the repeat. ``shown`` is how many passages the release puts before its model. ``take_calls`` is told before a
+    question how many ``calls`` of a model it may take, and raises BudgetSpent. ``cache`` is for answers that are asked
+    once.
     """
 
     timeout: float
@@ -59,7 +61,8 @@ class Asking:
     patience: float = BUSY_SECONDS
     limit: AdaptiveLimit | None = None
     cache: AnswerCache | None = None
-    take_call: Callable[[], None] | None = None
+    take_calls: Callable[[int], None] | None = None
+    calls: ModelCalls = field(default_factory=ModelCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,8 @@ async def ask_case(case: Case, asker: Asker, how: Asking, *, repeat: int = 0) ->
     )
     limit = how.limit or AdaptiveLimit(1)
     give_up = time.monotonic() + how.patience
-    if how.take_call:
-        how.take_call()
+    if how.take_calls and (calls := how.calls.of(case)):
+        how.take_calls(calls)
     for tried in range(1, BUSY_TRIES + 1):
         async with limit.slot() as slot:
             busy, attempt = await _ask_once(asker, request, how.timeout)

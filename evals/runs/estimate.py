@@ -15,24 +15,28 @@ PROMPT_FRAME = 400
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``answers`` and ``judge_calls`` are the most that can be needed; ``kept`` answers are expected from the cache."""
+    """``answers``, ``condensed`` and ``judge_calls`` are the most that can be needed; ``kept`` answers are expected from
+    the cache. ``condensed`` are follow-ups that the model completes."""
 
     rows: int
     done: int
     answers: int
     kept: int
     judge_calls: int
+    condensed: int = 0
     cost: float | None = None
     currency: str = ""
 
     @property
     def calls(self) -> int:
-        return self.answers + self.judge_calls
+        return self.answers + self.condensed + self.judge_calls
 
     def lines(self, budget: int | None) -> Iterator[str]:
         """In words, for people."""
         resumed = f", {self.done} of them done already" if self.done else ""
         calls = [f"at most {self.answers} answers by the model"] if self.answers else ["no answer by a model"]
+        if self.condensed:
+            calls.append(f"at most {self.condensed} follow-ups completed by the model")
         if self.kept:
             calls.append(f"{self.kept} answers from the cache")
         calls.append(f"at most {self.judge_calls} judge calls" if self.judge_calls else "no judge call")
@@ -45,9 +49,17 @@ class Estimate:
 
 
 def estimate(
-    measured: MeasuredRelease, metrics: Sequence[Metric], *, rows: int, done: int, generative: bool, kept: int
+    measured: MeasuredRelease,
+    metrics: Sequence[Metric],
+    *,
+    rows: int,
+    done: int,
+    generative: bool,
+    kept: int,
+    condensed: int = 0,
 ) -> Estimate:
-    """``kept`` is how many of the missing answers the cache has. Judged rows are all counted as asked."""
+    """``kept`` is how many of the missing answers the cache has; ``condensed`` is how many of the others take a call
+    more, to complete the question. Judged rows are all counted as asked."""
     missing = rows - done
     answers = max(0, missing - kept) if generative else 0
     prices = next((each.parameters for each in metrics if isinstance(each.parameters, Prices)), None)
@@ -58,6 +70,7 @@ def estimate(
         answers=answers,
         kept=min(kept, missing) if generative else 0,
         judge_calls=missing * sum(metric.calls for metric in metrics),
+        condensed=condensed,
         cost=prices.of(*most) if prices else None,
         currency=prices.currency if prices else "",
     )

@@ -17,7 +17,7 @@ from lockgate.types import AnswerMode
 @dataclass(frozen=True, slots=True)
 class MeasuredRelease:
     """``facts`` are what the run is kept by; ``pages`` are those of its snapshot with their chunk ids; ``shown`` is how
-    many passages its chain reads; ``prompt_tokens`` and ``completion_tokens`` bound one answer of its model."""
+    many passages its chain reads; ``condenses``: its model completes follow-ups; ``prompt_tokens`` and ``completion_tokens`` bound one answer of its model."""
 
     facts: Mapping[str, Any]
     mode: AnswerMode
@@ -26,6 +26,7 @@ class MeasuredRelease:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     check_output: Callable[[str], list[str]] | None = None
+    condenses: bool = False
 
     @property
     def id(self) -> str:
@@ -82,6 +83,7 @@ def measured_release(
         mode=manifest.route.mode,
         pages=pages,
         shown=definition.passages,
+        condenses=definition.condense == "model",
         prompt_tokens=definition.passage_budget,
         completion_tokens=definition.max_tokens,
         check_output=schema.text_errors if schema else None,

@@ -20,6 +20,7 @@ from evals.runs.call_cache import CountedCalls, StoredCalls
 from evals.runs.estimate import estimate
 from evals.runs.judging import needs_judge, open_run_judge
 from evals.runs.measured_release import MeasuredRelease, measured_release
+from evals.runs.model_calls import ModelCalls
 from evals.runs.row import Row
 from evals.runs.run import EvalRun, new_run_id, run_suite
 from evals.runs.run_store import RowKeeper, RunPlan, begin_run, finish_run, forget_plan, resume_plan
@@ -92,6 +93,10 @@ class _Session:
     @property
     def generative(self) -> bool:
         return (self.plan.mode or self.measured.mode) == "generative"
+
+    @property
+    def model_calls(self) -> ModelCalls:
+        return ModelCalls(self.generative, self.measured.condenses)
 
     @property
     def fresh(self) -> bool:
@@ -207,14 +212,15 @@ def _caches(session: _Session) -> Iterator[tuple[AnswerCache | None, CountedCall
 def _say_estimate(session: _Session, answers: AnswerCache | None, say: Callable[[str], None]) -> None:
     done = {(row.case, row.repeat) for row in session.done}
     missing = [case for case in session.cases for n in range(session.plan.repeats) if (case.id, n) not in done]
-    kept = sum(answers.get(case, session.plan.mode) is not None for case in missing) if answers else 0
+    new = [case for case in missing if answers is None or answers.get(case, session.plan.mode) is None]
     expected = estimate(
         session.measured,
         session.metrics,
         rows=session.rows,
         done=session.rows - len(missing),
         generative=session.generative,
-        kept=kept,
+        kept=len(missing) - len(new),
+        condensed=session.model_calls.condensings(new),
     )
     for line in expected.lines(session.request.budget):
         say(line)
@@ -229,7 +235,8 @@ def _run(
         plan.mode,
         shown=session.measured.shown,
         cache=answers,
-        take_call=session.budget.take if session.generative else None,
+        take_calls=session.budget.take,
+        calls=session.model_calls,
     )
 
     async def go() -> EvalRun:

@@ -40,11 +40,11 @@ class LoggedAsker:
         return Retrieval(question, (passage,)[:limit], "snap-1", "hybrid", 0.5, 1.0)
 
 
-def replace_release(asker: Any, *, mode: Any = "generative") -> None:
+def replace_release(asker: Any, *, mode: Any = "generative", condenses: bool = False) -> None:
     """Let ``measure`` in this process ask ``asker`` instead of a release."""
 
     def measured(*_: object) -> MeasuredRelease:
-        return MeasuredRelease(FACTS, mode, {"api.md": ["c1"]}, 3, 1000, 100)
+        return MeasuredRelease(FACTS, mode, {"api.md": ["c1"]}, 3, 1000, 100, condenses=condenses)
 
     @contextmanager
     def open_asker(*_: object, **__: object) -> Iterator[Any]:

@@ -167,9 +167,9 @@ async def test_once_is_without_chance_and_repeats_are_as_the_release_says() -> N
 async def test_no_question_is_asked_once_the_budget_is_spent() -> None:
     budget = CallBudget(1)
     asker = FakeAsker({"Which port?": WRITTEN})
-    await ask_case(CASE, asker, how(take_call=budget.take))
+    await ask_case(CASE, asker, how(take_calls=budget.take))
     with pytest.raises(BudgetSpent):
-        await ask_case(CASE, asker, how(take_call=budget.take))
+        await ask_case(CASE, asker, how(take_calls=budget.take))
     assert len(asker.requests) == 1
 
 

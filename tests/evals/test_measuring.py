@@ -104,6 +104,38 @@ def test_says_beforehand_what_it_will_take(bench: Bench) -> None:
     assert "Cost of the answers: unknown, the suite gives no prices." in bench.said
 
 
+FOLLOW_UP = {"question": "And its port?", "history": [{"role": "user", "content": "Which port does Heron use?"}]}
+STANDS_ALONE = {"question": "Which port does the Osprey service use?", "history": FOLLOW_UP["history"]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "condenses", "calls", "told"),
+    [
+        (
+            "generative",
+            True,
+            5,
+            "at most 4 answers by the model, at most 1 follow-ups completed by the model, no judge",
+        ),
+        ("generative", False, 4, "at most 4 answers by the model, no judge"),
+        ("extractive", True, 1, "no answer by a model, at most 1 follow-ups completed by the model, no judge"),
+        ("extractive", False, 0, "no answer by a model, no judge"),
+    ],
+)
+def test_a_follow_up_that_the_model_completes_is_a_call_more(
+    bench: Bench, write_suite: WriteSuite, mode: str, condenses: bool, calls: int, told: str
+) -> None:
+    first, second, *rest = cases(4)
+    write_suite(yaml=SUITE, cases=[first | FOLLOW_UP, second | STANDS_ALONE, *rest])
+    replace_release(LoggedAsker(bench.log, 0.001), mode=mode, condenses=condenses)
+    if calls:
+        with pytest.raises(RunStopped):
+            bench.run(budget=calls - 1, fresh=True)
+        assert any("may end the run before that" in line for line in bench.said)
+    assert bench.run(budget=max(1, calls), fresh=True).metadata["calls"]["made"] == calls
+    assert any(told in line for line in bench.said)
+
+
 def test_a_second_run_of_the_same_release_asks_no_model(bench: Bench) -> None:
     first, second = bench.run(), bench.run()
     assert len(bench.asked) == 20
