@@ -15,8 +15,8 @@ PROMPT_FRAME = 400
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``answers``, ``condensed`` and ``judge_calls`` are the most that can be needed; ``kept`` answers are expected from
-    the cache. ``condensed`` are follow-ups that the model completes."""
+    """``answers``, ``condensed`` and ``judge_calls`` are the most that can be needed; ``condensed`` are follow-ups that
+    the model completes, and ``kept`` answers are expected from the cache."""
 
     rows: int
     done: int

@@ -17,7 +17,8 @@ from lockgate.types import AnswerMode
 @dataclass(frozen=True, slots=True)
 class MeasuredRelease:
     """``facts`` are what the run is kept by; ``pages`` are those of its snapshot with their chunk ids; ``shown`` is how
-    many passages its chain reads; ``condenses``: its model completes follow-ups; ``prompt_tokens`` and ``completion_tokens`` bound one answer of its model."""
+    many passages its chain reads; ``prompt_tokens`` and ``completion_tokens`` bound one answer of its model, which also
+    completes follow-ups where it ``condenses``."""
 
     facts: Mapping[str, Any]
     mode: AnswerMode
