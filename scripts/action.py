@@ -26,6 +26,9 @@ MARKER = "<!-- lockgate-action"
 MAX_COMMENT = 65_000
 """GitHub takes 65,536 characters."""
 
+MAX_NAMED = 20
+"""Files that a note names."""
+
 FORMATS = {"html": "html", "markdown": "md", "junit": "xml", "json": "json"}
 EXIT = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 SECRETS = (
@@ -253,6 +256,7 @@ def _measure(here: Job, found: Measured) -> None:
         _run(here, project, suite, found.release)
     base_problem = ""
     if here.base.exists():
+        found.notes.extend(_own_gate(project, here.project(here.base)))
         try:
             _measure_base(here, project, found)
         except Stop as error:
@@ -267,6 +271,37 @@ def _measure(here: Job, found: Measured) -> None:
         if found.verdict == "PASS":
             found.verdict = "INCONCLUSIVE"
             found.reasons.append("Without the base nothing says that this is no worse.")
+
+
+def _own_gate(head: Path, base: Path) -> Iterator[str]:
+    """What says when the pull request changes what judges it: it passed its own bounds then, not the base's."""
+    before, after = _judging_files(base), _judging_files(head)
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        names = [json.dumps(name)[1:-1] for name in changed[:MAX_NAMED]]  # ASCII: whatever else is escaped
+        more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
+        yield f"This pull request changes what judges it, so review these first: {', '.join(names)}{more}."
+
+
+def _judging_files(project: Path) -> dict[str, str]:
+    """Contents by path, as hashes; a link counts as where it leads."""
+    evals = project / "evals"
+    paths = [evals / "trusted-keys.yaml", *(path for name in ("gates", "suites") for path in _below(evals / name))]
+    found = {}
+    for path in paths:
+        name = path.relative_to(project).as_posix()
+        if path.is_symlink():
+            found[name] = f"link to {path.readlink()}"
+        elif path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in the folder, and the folder itself, which may be a link."""
+    yield folder
+    if not folder.is_symlink():
+        yield from folder.rglob("*")
 
 
 def _measure_base(here: Job, project: Path, found: Measured) -> None:

@@ -330,6 +330,22 @@ def test_a_head_that_is_the_base_is_told_to_be(bench: Bench) -> None:
     assert all("--against" not in call for call in bench.called("evals report"))
 
 
+def test_a_pull_request_that_changes_what_judges_it_is_told_to(bench: Bench) -> None:
+    bench.run()
+    assert "changes what judges it" not in bench.api.comments[0]["body"]
+    evals = bench.repository / "evals"
+    (evals / "gates").mkdir()
+    (evals / "gates" / "x\n```\n@everyone \u202e.yaml").write_text("a: 1\n")
+    (evals / "trusted-keys.yaml").symlink_to("/dev/zero")
+    (evals / "suites" / "docs-smoke" / "cases.jsonl").write_text("{}\n")
+    (evals / "suites" / "docs-smoke" / "more").symlink_to("..")
+    assert bench.run().code == 0
+    (line,) = [line for line in bench.api.comments[0]["body"].splitlines() if "changes what judges it" in line]
+    for name in (r"gates/x\n```\n@everyone \u202e.yaml", "trusted-keys.yaml", "cases.jsonl", "docs-smoke/more"):
+        assert name in line
+    assert "suite.yaml" not in line
+
+
 def test_a_crash_before_there_is_a_verdict_is_inconclusive(bench: Bench) -> None:
     done = bench.run(project="../elsewhere")
     assert done.code == 3
