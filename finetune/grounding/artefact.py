@@ -94,10 +94,10 @@ Thresholds come from dev parts. "Word overlap" is the share of words that no pas
 
 {table(figures)}
 
-The answer threshold is {manifest.answer_threshold}, chosen on long answers put together from dev claims; one in
+The answer threshold is {manifest.answer_threshold}, chosen on long answers put together from dev claims: one in
 {1 / recipe.calibration.composition.bad_share:.0f} of them holds an unsupported sentence. The sentence threshold is
-{manifest.sentence_threshold}, chosen on dev claims. docs/grounding.md has the figures on sets that are only measured
-on, with their command.
+{manifest.sentence_threshold}, chosen on the sentences of those answers. docs/grounding.md has the figures on sets that
+are only measured on, with their command.
 
 Dev rows chose the weights below, so figures on dev parts are optimistic; those on test parts are not.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finetune.grounding.figures import best_balanced_threshold, best_f1_threshold
+from finetune.grounding.figures import best_f1_threshold
 from finetune.grounding.regression import fit, logits
 from finetune.grounding.rows import Row
 from guardrails.grounding.claims import Claim
@@ -133,10 +133,12 @@ def calibrate(
         _importance([signal.row for signal in read], importance),
     )
     scores = sentence_logits(signals, joined)
-    values, bad = compose(signals, scores, composition, seed)
+    values, bad, places = compose(signals, scores, composition, seed)
     answer = fit(ANSWER, values, bad, np.ones(len(bad)), penalty=0.005)
     threshold = best_f1_threshold(bad, logits(answer, values))
-    return Calibrated(rule, joined, answer, _share(best_balanced_threshold(labels, scores)), _share(threshold))
+    # Sentences as answers have them: few are bad.
+    sentence = best_f1_threshold(labels[places], scores[places])
+    return Calibrated(rule, joined, answer, _share(sentence), _share(threshold))
 
 
 def sentence_logits(signals: Sequence[Signals], joined: Weights) -> Array:
@@ -153,8 +155,11 @@ def sentence_logits(signals: Sequence[Signals], joined: Weights) -> Array:
 
 def compose(
     signals: Sequence[Signals], sentence_logits: Array, composition: Composition, seed: int
-) -> tuple[Array, Array]:
-    """(values of ANSWER, labels) of answers put together from dev claims, each with its own passages."""
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Answers put together from dev claims, each with its own passages.
+
+    (values of ANSWER, labels, places in ``signals`` of all their claims)
+    """
     import numpy as np
 
     chance = np.random.default_rng(seed)
@@ -165,7 +170,7 @@ def compose(
         for kind, shares in ((False, composition.good), (True, composition.bad))
         for source in shares
     }
-    values, labels = [], []
+    values, labels, places = [], [], list[int]()
     for _ in range(composition.answers):
         size = int(np.clip(chance.normal(*composition.sentences), 1, 14))
         is_bad = chance.random() < composition.bad_share
@@ -181,7 +186,8 @@ def compose(
             answer_values([float(sentence_logits[at]) for at in chosen], [signals[at].measured for at in chosen])
         )
         labels.append(float(is_bad))
-    return np.array(values), np.array(labels)
+        places += chosen
+    return np.array(values), np.array(labels), np.array(places)
 
 
 def _settled(scores: Array, labels: Array, share: Array, error: float) -> tuple[float, float]:
