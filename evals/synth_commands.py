@@ -188,7 +188,7 @@ def review_command(
     def take(name: str, wording: Wording) -> str:
         nonlocal raised
         done = accept(project, suite, [name], pages, actor, wording=wording, split=split, raise_version=not raised)
-        raised = True
+        raised = raised or done.written > 0
         return done.cases[0]
 
     def drop(name: str, why: str) -> None:

@@ -40,10 +40,12 @@ class Wording:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """``cases`` are the new cases' ids; ``version`` is the suite's from now on."""
+    """``cases`` are the proposals' cases, ``written`` of them just now: an accept that was killed may have left one.
+    ``version`` is the suite's from now on."""
 
     cases: tuple[str, ...]
     version: int
+    written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,9 @@ def accept(
         if batch.cases:
             _append(folder / suite.definition.cases, batch.cases)
         change_proposals(folder, batch.decided)
-        return Accepted(tuple(each.decision.case for each in batch.decided.values() if each.decision), version)
+        return Accepted(
+            tuple(each.decision.case for each in batch.decided.values() if each.decision), version, len(batch.cases)
+        )
 
 
 def reject(project_dir: Path, suite_name: str, names: Sequence[str], actor: Actor, reason: str = "") -> list[str]:

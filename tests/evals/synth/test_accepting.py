@@ -61,7 +61,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_an_accepted_proposal_is_a_case_with_its_own_provenance(bench: Bench) -> None:
     done = bench.accept("0123456789ab", "0123456789ef")
-    assert done == Accepted(("signing-key", "rename-gate"), 8)
+    assert done == Accepted(("signing-key", "rename-gate"), 8, 2)
     suite = load_suite(bench.project, "tiny")
     _, key, near = suite.cases
     assert (key.question, key.reference, key.pages) == (

@@ -129,6 +129,19 @@ def test_review_writes_each_decision_at_once_and_raises_the_version_once(project
     assert "\x1b" not in done.stdout
 
 
+def test_review_raises_the_version_for_its_own_cases_after_an_accept_that_was_killed(project: Project) -> None:
+    first = proposed("--count", "2", "--unanswerable", "0")["proposals"][0]
+    made = folder(project) / "proposals.jsonl"
+    before = made.read_bytes()
+    assert run("proposals", "accept", "tiny", first["id"]).exit_code == 0
+    made.write_bytes(before)  # the case was written, the decision was not
+    assert load_suite(project.folder, "tiny").definition.version == 2
+    assert run("proposals", "review", "tiny", keys="a\na\n").exit_code == 0
+    suite = load_suite(project.folder, "tiny")
+    assert [each.state for each in read_proposals(folder(project))] == ["accepted", "accepted"]
+    assert (suite.definition.version, len(suite.cases)) == (3, 6)
+
+
 def test_an_empty_input_decides_nothing(project: Project) -> None:
     proposed("--count", "2", "--unanswerable", "0")
     assert "0 accepted, 0 rejected, 0 skipped." in run("proposals", "review", "tiny").stderr
