@@ -115,6 +115,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def install() -> int:
     """Put a command ``lockgate`` on the path of the later steps."""
+    shutil.rmtree(job().out, ignore_errors=True)  # of an earlier use in the same job: not to be told as this one's
     wanted = given("LOCKGATE")
     if wanted == "installed":
         if shutil.which("lockgate") is None:

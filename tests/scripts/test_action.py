@@ -353,6 +353,18 @@ def test_a_crash_before_there_is_a_verdict_is_inconclusive(bench: Bench) -> None
     assert "Nothing was measured" in bench.runner.summary
 
 
+def test_an_install_that_fails_does_not_tell_what_an_earlier_use_found(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "lockgate" / "out"
+    out.mkdir(parents=True)
+    (out / "comment.md").write_text("PASS of another use")
+    environment = {"PATH": "/usr/bin", "RUNNER_TEMP": str(tmp_path), "INPUT_LOCKGATE": "-r x"}
+    environment["GITHUB_STEP_SUMMARY"] = str(tmp_path / "told")
+    for step, code in (("install", 3), ("comment", 0), ("verdict", 3)):
+        command = [sys.executable, str(ROOT / "scripts" / "action.py"), step]
+        assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == code
+    assert "Nothing was measured" in (tmp_path / "told").read_text()
+
+
 # What others write
 
 
