@@ -76,9 +76,11 @@ class StoredCalls:
         try:
             if calls:
                 put_calls(self._db, self._kind, calls)
-        except LockgateError as error:
-            # The run goes on without: what is not kept is only asked for again.
-            log.warning("%d model calls could not be kept: %s", len(calls), error)
+        except Exception as error:
+            # The run goes on without: what is not kept is only asked for again. Nobody asks this thread for its result,
+            # so whatever goes wrong is told here or never.
+            told = str(error) if isinstance(error, LockgateError) else f"{type(error).__name__}: {error}"
+            log.warning("%d model calls could not be kept: %s", len(calls), told)
         finally:
             with self._lock:
                 self._writing = {}

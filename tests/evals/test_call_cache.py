@@ -66,16 +66,19 @@ def test_a_slow_disk_holds_nobody_up(db: Database, monkeypatch: pytest.MonkeyPat
     assert len(batches) <= 3
 
 
+@pytest.mark.parametrize(
+    ("error", "told"), [(Unavailable("disk full"), "disk full"), (ValueError("disk full"), "ValueError: disk full")]
+)
 def test_calls_that_cannot_be_kept_are_told_of_and_cost_nothing_else(
-    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, told: str
 ) -> None:
     def full(_db: Database, _kind: str, _calls: Mapping[str, str]) -> None:
-        raise Unavailable("disk full")
+        raise error
 
     monkeypatch.setattr(call_cache, "put_calls", full)
     with StoredCalls(db, "judge") as calls:
         calls.put("a", "x")
-    assert "could not be kept: disk full" in caplog.text
+    assert f"could not be kept: {told}" in caplog.text
 
 
 def test_a_miss_is_a_call_that_the_budget_has_to_allow(db: Database) -> None:
