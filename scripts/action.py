@@ -205,11 +205,13 @@ def _cache_name(here: Job, base: str) -> str:
     project = here.project(here.workspace)
     parts = [base, given("PROJECT"), given("DOCS"), given("CHAIN"), given("CHANNEL"), *_suites(project)]
     parts.append(lockgate(here, project, "version").out)
+    parts.extend(_settings())
     if os.environ.get("INPUT_SIGNING_KEY", "").strip():
         parts.append(lockgate(here, project, "evals", "evidence", "key").out)  # its own key: no other evidence counts
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part.encode()).to_bytes(8, "big") + part.encode())
+        data = part.encode("utf-8", "replace")
+        digest.update(len(data).to_bytes(8, "big") + data)
     for suite in _suites(project):
         for path in sorted((project / "evals" / "suites" / suite).rglob("*")):
             if path.is_file() and not path.is_symlink():
@@ -217,6 +219,14 @@ def _cache_name(here: Job, base: str) -> str:
                     str(path.relative_to(project)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest()
                 )
     return digest.hexdigest()[:40]
+
+
+def _settings() -> Iterator[str]:
+    """Lockgate's variables, sorted, without secrets. An address may hold one, so it counts by its hash."""
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("LOCKGATE_") and not name.endswith(("KEY", "TOKEN", "SECRET", "PASSWORD")):
+            shown = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest() if "://" in value else value
+            yield f"{name}={shown}"
 
 
 # measure

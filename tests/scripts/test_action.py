@@ -540,6 +540,24 @@ def test_whatever_the_measurement_depends_on_is_in_the_cache_s_name(bench: Bench
     assert len(bench.called("evals run")) == 2
 
 
+@pytest.mark.parametrize(
+    ("variable", "runs"),
+    [
+        ("LOCKGATE_CHUNK_TOKENS", 2),
+        ("LOCKGATE_GENERATOR_URL", 2),
+        ("LOCKGATE_JUDGE_API_KEY", 1),
+        ("LOCKGATE_X_TOKEN", 1),
+        ("OTHER", 1),
+    ],
+)
+def test_the_settings_but_no_secret_are_in_the_cache_s_name(bench: Bench, variable: str, runs: int) -> None:
+    before = dict(bench.runner.variables)
+    for number, value in enumerate(("http://a:b@one.example", "http://a:b@two.example")):
+        bench.runner.variables = {**before, variable: value}
+        bench.run()
+        assert len(bench.called("evals run")) == (runs if number else 2)
+
+
 def commit_on_main(bench: Bench) -> str:
     git(bench.repository, "checkout", "-q", "main")
     (bench.repository / "docs" / "c.md").write_text("# C\n")
