@@ -41,6 +41,7 @@ def export(model: Any, base: Path, out: Path) -> None:
             dynamic_shapes=tuple(axes for _ in example),
             dynamo=True,
             external_data=False,
+            verbose=False,
         )
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         # 7 bits: on processors without VNNI the products of full 8-bit weights overflow.
