@@ -51,8 +51,8 @@ class PoolExample:
 
 
 def set_aside(cases: Sequence[Case], seed: int) -> tuple[list[Case], list[Case]]:
-    """(cases that may become examples, cases that are scored). No page is in both: a question about a page that an
-    example shows would be an easier one."""
+    """(cases that may become examples, cases that are scored). No gold page is in both: a question about a page that an
+    example shows would be an easier one. What else examples show, ``not_shown`` leaves out."""
     alone = [case for case in cases if not case.history]
     draw = random.Random(seed)  # noqa: S311 - chooses cases, hides nothing
     wanted = min(MOST, len(cases) // SHARE)
@@ -61,6 +61,12 @@ def set_aside(cases: Sequence[Case], seed: int) -> tuple[list[Case], list[Case]]
     pages = {page for case in chosen for page in case.pages}
     scored = [case for case in cases if case.id not in taken and not pages & set(case.pages)]
     return sorted(chosen, key=lambda case: case.id), scored
+
+
+def not_shown(cases: Sequence[Case], pool: Mapping[str, PoolExample]) -> list[Case]:
+    """Those about no page that an example of the pool shows: one without an answer shows passages of other pages."""
+    shown = {page for each in pool.values() for page in each.pages}
+    return [case for case in cases if not shown & set(case.pages)]
 
 
 def why_not(prompt: Prompt, licence: str) -> str:

@@ -20,7 +20,7 @@ from chains.release import build_manifest
 from evals.case import Case, Outcome
 from evals.comparing.release_asker import ReleaseAsker
 from evals.metrics.metric import NO_TOOLS, measure_all
-from evals.optimizing.example_pool import build_pool, set_aside, why_not
+from evals.optimizing.example_pool import build_pool, not_shown, set_aside, why_not
 from evals.optimizing.proposer import Proposer, propose
 from evals.optimizing.race import Raced, plan_race, race
 from evals.optimizing.variants import Recipe, Variant, Workbench, instruction_of, known_rules, make_all
@@ -262,6 +262,8 @@ class _Optimizer:
         dev, test = self._halves(asker)
         examples = self._examples()
         pool_cases, scored = set_aside(dev, request.seed) if examples or request.proposer else ([], list(dev))
+        pool = build_pool(pool_cases if examples else [], asker.retriever, work.definition.passages, test)
+        scored = not_shown(scored, pool)
         if len(scored) < LEAST_TEST:
             raise UserError(
                 f"Only {len(scored)} dev cases are left to score by; {len(pool_cases)} are set aside as examples.",
@@ -271,7 +273,6 @@ class _Optimizer:
         scored = _alternating(scored)
         search = CallBudget(request.budget // 2)
         instructions = await self._proposed(pool_cases, scored, test, search)
-        pool = build_pool(pool_cases if examples else [], asker.retriever, work.definition.passages, test)
         bench = Workbench(work.settings, work.prompt, pool, instructions, known_rules(work.settings, work.prompt))
         a_case = max(map(self._calls.of, scored))
         asked = (search.left or 0) // a_case

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evals.case import Case
+from evals.optimizing.example_pool import PoolExample, build_pool
 from evals.suite import load_suite
+from lockgate.errors import Conflict
 from tests.evals.optimizing.test_optimize import Optimizing
 from tests.evals.tuning.projects import BIRDS, TEAMS, UNKNOWN
 
@@ -52,3 +57,29 @@ def test_the_winner_is_not_asked_about_pages_that_its_examples_show(
     assert told == []
     assert 0 < found.test.cases < found.test.of
     assert any("test cases are left out: the winner's examples show their pages" in note for note in found.notes)
+
+
+def test_no_case_is_scored_about_a_page_that_an_example_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example without an answer shows passages of pages that other cases are about."""
+    work = Optimizing(tmp_path, monkeypatch)
+    work.project.write_cases(both_halves_of_each_page(4))
+    dev = load_suite(work.project.folder, "services").select("dev")
+    shown: list[str] = []
+    raced: list[Case] = []
+
+    def pool_that_shows_more(chosen: Sequence[Case], *others: Any) -> dict[str, PoolExample]:
+        shown.append(next(case.pages[0] for case in dev if case.answerable and case not in chosen))
+        return {
+            name: replace(each, pages=each.pages | set(shown)) for name, each in build_pool(chosen, *others).items()
+        }
+
+    async def race(_plan: object, cases: list[Case], *_: object) -> None:
+        raced.extend(cases)
+        raise Conflict("enough")
+
+    monkeypatch.setattr("evals.optimizing.optimize.build_pool", pool_that_shows_more)
+    monkeypatch.setattr("evals.optimizing.optimize.race", race)
+    with pytest.raises(Conflict, match="enough"):
+        work.run(budget=100, dry_run=True)
+    assert raced
+    assert not set(shown) & {page for case in raced for page in case.pages}
