@@ -21,7 +21,7 @@ def export(model: Any, base: Path, out: Path) -> None:
     except ImportError as error:
         raise MissingExtra(
             f"Exporting needs {error.name}, which is not installed.",
-            hint="Run: pip install onnx onnxscript onnxruntime",
+            hint="Run: pip install -e '.[finetune]'",
         ) from None
     out.mkdir(parents=True, exist_ok=True)
     plain, prepared = out / "plain.onnx", out / "prepared.onnx"
