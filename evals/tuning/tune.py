@@ -192,7 +192,17 @@ def notes(tuning: Tuning) -> list[str]:
     ]
     for name, half in (("dev, chosen on it", tuning.dev), ("test, never seen by the search", tuning.test)):
         lines.append(f"{name}: {half.default:.3f} -> {half.tuned:.3f} over {half.cases} cases")
-    return [*lines, f"test, difference: {interval(tuning.test.difference)}; {claim(tuning)}"]
+    return [*lines, f"test, difference: {interval(tuning.test.difference)}; {claim(tuning)}{worse(tuning.test)}"]
+
+
+def worse(half: Half) -> str:
+    """The single metrics that became worse beyond chance, whatever their mean did; "" when none did."""
+    found = [
+        f"{each.metric} {interval(each.difference)}"
+        for each in half.comparison.metrics
+        if each.difference.high is not None and each.difference.high < 0
+    ]
+    return f"; worse there: {', '.join(found)}" if found else ""
 
 
 def claim(tuning: Tuning) -> str:
@@ -272,7 +282,7 @@ def _decide(test: Half, *, better: bool, dry_run: bool) -> tuple[Decision, str]:
     if high < 0:
         return "kept", f"The tuned setting is worse on the test half ({figures}). The file is kept as it was."
     said = "A gain on the test half" if low > 0 else "No gain is claimed: the interval on the test half includes zero"
-    return ("would be written" if dry_run else "written"), f"{said} ({figures})."
+    return ("would be written" if dry_run else "written"), f"{said} ({figures}{worse(test)})."
 
 
 def _halves(suite: Suite, chain: str) -> tuple[tuple[Case, ...], tuple[Case, ...]]:

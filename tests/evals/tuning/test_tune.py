@@ -135,6 +135,7 @@ def test_a_setting_that_is_worse_on_the_test_half_is_not_written(project: Tuning
     assert found.test.difference.high is not None and found.test.difference.high < 0
     assert found.decision == "kept"
     assert "worse on the test half" in found.reason
+    assert "abstention_accuracy -" in tuning.worse(found.test)
     assert project.chain_file.read_text() == CHAIN
 
 
