@@ -85,14 +85,20 @@ def test_a_bad_release_is_refused_for_the_right_reason(
     sys.stdout.write(f"{report.verdict:<12}  {planted.name}: {found[0][0]}\n")
 
 
+def _shipped_gate() -> str:
+    """The production gate for the suite of these tests, which has no token recall."""
+    text = (SHIPPED / "production.yaml").read_text(encoding="utf-8")
+    return text.replace("suite: docs-smoke", "suite: services").replace("      token_recall: 0.2\n", "")
+
+
 def test_the_release_that_ships_to_be_refused_is_refused(project: GatedProject) -> None:
     text = (Path(evals.__file__).parent / "refused" / "docs.yaml").read_text(encoding="utf-8")
     project.write_text("chains/definitions/docs.yaml", text.replace("suite: docs-smoke", "suite: services"))
     release = project.build()
     project.measure(release)
-    report = project.judge(release, (SHIPPED / "production.yaml").read_text(encoding="utf-8"))
+    report = project.judge(release, _shipped_gate())
     shown = "\n".join(report.lines())
     assert report.verdict == "FAIL", shown
     found = {name: reason for name, _, reason, _ in against(report)}
     assert "It answered none of the" in found["verify"], shown
-    assert "it misses the floor" in found["token_f1 floor"], shown
+    assert "it is worse" in found["token_f1 drop"], shown

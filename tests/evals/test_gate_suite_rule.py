@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from evals.gate import SHIPPED
 from evals.gate_commands import gate
 from evals.judge.identity import JudgeIdentity
 from evals.judge.metrics import JUDGED_METRICS
@@ -239,7 +240,8 @@ def test_the_chain_of_the_release_must_be_the_one_named(project: GatedProject, c
 
 
 def test_the_shipped_production_gate_refuses_a_suite_of_few_cases(project: GatedProject, call: Any) -> None:
-    (project.folder / "evals/gates/production.yaml").unlink(missing_ok=True)
+    shipped = (SHIPPED / "production.yaml").read_text().replace("suite: docs-smoke", "suite: services")
+    project.write_text("evals/gates/production.yaml", shipped.replace("      token_recall: 0.2\n", ""))
     project.write_suite([json.loads(line) for line in _first_cases(project, 5)])
     release = project.build()
     project.measure(release)

@@ -195,8 +195,9 @@ async def test_names_by_presidio_without_it_take_the_policys_on_error() -> None:
     assert "lockgate[pii]" in guard.health()["input pii"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is None, reason="pip install 'lockgate[pii]'")
+@pytest.mark.slow
 def test_names_by_presidio_are_found() -> None:
+    pytest.importorskip("presidio_analyzer", reason="pip install 'lockgate[pii]'")
     kinds = dict(found("Yesterday Barack Obama flew to Berlin.", names="presidio", types=("name", "location")))
     assert kinds == {"name": "Barack Obama", "location": "Berlin"}
 
