@@ -300,7 +300,9 @@ class _Optimizer:
         raced = await race(plan, scored, work.objective, weights, ask)
         winner = variants[raced.winner]
         shown = frozenset(page for each in winner.recipe.dev for page in pool[each].pages)
-        report = await self._report(old, winner, self._unseen(test, shown), len(test)) if raced.winner else None
+        # What the cache had leaves the number of test cases as it is, so that a second run reports the same.
+        left = request.budget - search.made - plan.calls * a_case
+        report = await self._report(old, winner, self._unseen(test, shown), len(test), left) if raced.winner else None
         decision, reason = _decide(report, raced, dry_run=request.dry_run)
         return Optimization(
             request=request,
@@ -351,12 +353,12 @@ class _Optimizer:
             self._note(f"{len(test) - len(left)} test cases are left out: the winner's examples show their pages.")
         return left
 
-    async def _report(self, old: Variant, new: Variant, test: Sequence[Case], of: int) -> Report:
-        """As many test cases as the rest of the budget allows, drawn by the seed; both prompts are asked each."""
+    async def _report(self, old: Variant, new: Variant, test: Sequence[Case], of: int, left: int) -> Report:
+        """As many test cases as ``left`` calls allow, drawn by the seed; both prompts are asked each."""
         cases = list(test)
         random.Random(self._work.request.seed).shuffle(cases)  # noqa: S311
         cases = _alternating(cases)
-        count = min(len(cases), (self._budget.left or 0) // 2)
+        count = min(len(cases), left // (2 * max(map(self._calls.of, cases), default=1)))
         before: list[Row] = []
         after: list[Row] = []
         for number, case in enumerate(cases[:count]):
