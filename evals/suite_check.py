@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 import threading
@@ -34,6 +33,7 @@ from evals.verdict import GateReport, Verdict
 from lockgate.atomic import disk_errors
 from lockgate.content import ContentModel
 from lockgate.errors import Conflict, LockgateError, UserError
+from lockgate.file_lock import wait_for_lock
 from lockgate.owner import find_owner
 from lockgate.release import canonical_json
 from lockgate.store.channels import PRODUCTION, get_channel
@@ -289,17 +289,11 @@ def _alone(state_dir: Path, deadline: float) -> Iterator[None]:
         state_dir.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Conflict(
-                        f"{path}: another test process is still measuring.",
-                        hint="Wait longer (--lockgate-wait), or run it alone.",
-                    ) from None
-                time.sleep(POLL_SECONDS)
+        if not wait_for_lock(fd, deadline):
+            raise Conflict(
+                f"{path}: another test process is still measuring.",
+                hint="Wait longer (--lockgate-wait), or run it alone.",
+            )
         yield
     finally:
         os.close(fd)

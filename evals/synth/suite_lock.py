@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from lockgate.errors import Conflict
+from lockgate.file_lock import wait_for_lock
 
 WAIT = 10.0
 
@@ -22,17 +22,8 @@ def suite_lock(folder: Path, *, wait: float = WAIT) -> Iterator[None]:
     """
     fd = os.open(folder, os.O_RDONLY)
     try:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Conflict(
-                        f"{folder}: another process is changing this suite.", hint="Wait until it has finished."
-                    ) from None
-                time.sleep(0.02)
+        if not wait_for_lock(fd, time.monotonic() + wait):
+            raise Conflict(f"{folder}: another process is changing this suite.", hint="Wait until it has finished.")
         yield
     finally:
         os.close(fd)

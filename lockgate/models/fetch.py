@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,7 @@ from typing import IO, Literal
 
 from lockgate.atomic import disk_errors, fsync_directory
 from lockgate.errors import Corrupt, LockgateError, NotFound, Unavailable
+from lockgate.file_lock import wait_for_lock
 from lockgate.models.catalogue import MEGABYTE, ModelEntry, ModelFiles, disk_bytes, download_bytes
 from lockgate.models.sources import Parcel, open_source
 from lockgate.ports import Progress
@@ -255,13 +254,7 @@ def _unexpected(folder: Path, expected: Mapping[str, str]) -> list[str]:
 def _locked(entry: ModelEntry, models_path: Path, report: Progress) -> Iterator[None]:
     path = models_path / f".{model_folder(entry, models_path).name}.lock"
     with disk_errors(path), path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                report(f"{entry.name}: waiting for another pull of it", 0, 0)
-                time.sleep(0.2)
+        wait_for_lock(file.fileno(), waiting=lambda: report(f"{entry.name}: waiting for another pull of it", 0, 0))
         yield
 
 
