@@ -88,8 +88,7 @@ class Report:
     difference: Difference
 
     def as_json(self) -> dict[str, Any]:
-        found = self.difference
-        difference = {"value": found.value, "low": found.low, "high": found.high, "clusters": found.clusters}
+        difference = self.difference.as_json()
         return {"cases": self.cases, "of": self.of, "old": self.old, "new": self.new, "difference": difference}
 
 
@@ -204,7 +203,7 @@ def message(found: Optimization) -> str:
         f"Objective: mean of {', '.join(found.objective.names)}.",
         f"dev, chosen on it: {dev.values[0]:.3f} -> {dev.values[found.raced.winner]:.3f} over {dev.cases} cases.",
         f"test, never seen by the search: {test.old:.3f} -> {test.new:.3f} over {test.cases} of {test.of} cases.",
-        f"test, difference: {shown(test.difference)}. {claim(found)}",
+        f"test, difference: {test.difference.in_words()}. {claim(found)}",
     ]
     if winner.recipe.dev:
         lines.append(spent(winner))
@@ -220,12 +219,6 @@ def spent(winner: Variant) -> str:
         f"The dev cases {', '.join(winner.recipe.dev)} stand in the prompt now: take them out of the suite, or its "
         "gate refuses the release as one that was given the answers."
     )
-
-
-def shown(found: Difference) -> str:
-    if found.value is None or found.low is None or found.high is None:
-        return "unknown"
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,7 +482,9 @@ def _decide(report: Report | None, raced: Raced, *, dry_run: bool) -> tuple[Deci
     if report is None:
         return "kept", f"No variant was better than the prompt as it is on dev. No branch was written.{ended}"
     low, high = report.difference.low, report.difference.high
-    figures = f"{report.old:.3f} -> {report.new:.3f} over {report.cases} cases, difference {shown(report.difference)}"
+    figures = (
+        f"{report.old:.3f} -> {report.new:.3f} over {report.cases} cases, difference {report.difference.in_words()}"
+    )
     if low is None or high is None:
         return "kept", f"The test cases are too few to tell ({figures}). No branch was written.{ended}"
     if high < 0:

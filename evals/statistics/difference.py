@@ -47,6 +47,16 @@ class Difference:
     without_new: int
     method: str
 
+    def in_words(self) -> str:
+        """The value and its interval, such as "+0.010 [-0.020, +0.040]"."""
+        if self.value is None or self.low is None or self.high is None:
+            return "unknown"
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+    def as_json(self) -> dict[str, float | None]:
+        """What a summary holds of it."""
+        return {"value": self.value, "low": self.low, "high": self.high, "clusters": self.clusters}
+
 
 def mean_interval(values: Sequence[Value], shape: MetricShape, *, confidence: float = 0.95) -> Mean:
     """The mean in the metric's own units, with a two-sided interval. Unscored cases are counted, not imputed."""

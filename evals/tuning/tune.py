@@ -69,12 +69,11 @@ class Half:
     comparison: Comparison
 
     def as_json(self) -> dict[str, Any]:
-        found = self.difference
         return {
             "cases": self.cases,
             "default": self.default,
             "tuned": self.tuned,
-            "difference": {"value": found.value, "low": found.low, "high": found.high, "clusters": found.clusters},
+            "difference": self.difference.as_json(),
             "metrics": {
                 each.metric: {
                     "default": each.old.value,
@@ -192,13 +191,13 @@ def notes(tuning: Tuning) -> list[str]:
     ]
     for name, half in (("dev, chosen on it", tuning.dev), ("test, never seen by the search", tuning.test)):
         lines.append(f"{name}: {half.default:.3f} -> {half.tuned:.3f} over {half.cases} cases")
-    return [*lines, f"test, difference: {interval(tuning.test.difference)}; {claim(tuning)}{worse(tuning.test)}"]
+    return [*lines, f"test, difference: {tuning.test.difference.in_words()}; {claim(tuning)}{worse(tuning.test)}"]
 
 
 def worse(half: Half) -> str:
     """The single metrics that became worse beyond chance, whatever their mean did; "" when none did."""
     found = [
-        f"{each.metric} {interval(each.difference)}"
+        f"{each.metric} {each.difference.in_words()}"
         for each in half.comparison.metrics
         if each.difference.high is not None and each.difference.high < 0
     ]
@@ -207,13 +206,6 @@ def worse(half: Half) -> str:
 
 def claim(tuning: Tuning) -> str:
     return "a gain" if tuning.gained else "no gain is claimed, the interval includes zero"
-
-
-def interval(found: Difference) -> str:
-    """The difference and its 95 % interval in words."""
-    if found.value is None or found.low is None or found.high is None:
-        return "unknown"
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +268,7 @@ def _decide(test: Half, *, better: bool, dry_run: bool) -> tuple[Decision, str]:
     if not better:
         return "kept", "No setting was better than the chain's own on the dev half. The file is as it was."
     low, high = test.difference.low, test.difference.high
-    figures = f"{test.default:.3f} -> {test.tuned:.3f}, difference {interval(test.difference)}"
+    figures = f"{test.default:.3f} -> {test.tuned:.3f}, difference {test.difference.in_words()}"
     if low is None or high is None:
         return "kept", f"The test half is too few pages to tell ({figures}). The file is kept as it was."
     if high < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from evals.tuning.tune import Half, Tuning, changed_values, interval
+from evals.tuning.tune import Half, Tuning, changed_values
 from lockgate.terminal import plain
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _figures(dev: Half, test: Half) -> Table:
     for name in ("", "dev", "dev tuned", "test", "test tuned", "test difference [95 %]"):
         table.add_column(name, justify="left" if name in ("", "test difference [95 %]") else "right")
     whole = (dev.default, dev.tuned, test.default, test.tuned)
-    table.add_row("objective", *(f"{each:.3f}" for each in whole), interval(test.difference))
+    table.add_row("objective", *(f"{each:.3f}" for each in whole), test.difference.in_words())
     for first, second in zip(dev.comparison.metrics, test.comparison.metrics, strict=True):
         values = (first.old.value, first.new.value, second.old.value, second.new.value)
-        table.add_row(first.metric, *("-" if v is None else f"{v:.3f}" for v in values), interval(second.difference))
+        table.add_row(first.metric, *("-" if v is None else f"{v:.3f}" for v in values), second.difference.in_words())
     return table
