@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from guardrails.normalise import Normalised, normalised, without_markup
+from tests.guardrails.growth import assert_grows_with_the_text
 
 
 def test_ascii_stays_as_it_is() -> None:
@@ -87,14 +87,4 @@ HOSTILE: list[Callable[[int], str]] = [
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_time_grows_with_the_text_and_no_faster(hostile: Callable[[int], str]) -> None:
-    def seconds(size: int) -> float:
-        text = hostile(size)
-        times = []
-        for _ in range(3):
-            started = time.thread_time()
-            without_markup(normalised(text, accents=False))
-            times.append(time.thread_time() - started)
-        return min(times)
-
-    seconds(1_000)
-    assert seconds(100_000) < 30 * max(seconds(10_000), 0.001)
+    assert_grows_with_the_text(lambda text: without_markup(normalised(text, accents=False)), hostile)

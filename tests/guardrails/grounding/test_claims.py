@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardrails.grounding.claims import LONGEST, sentence_spans, split_claims
+from tests.guardrails.growth import assert_at_most_passes
 
 
 def claims(answer: str) -> list[str]:
@@ -95,7 +94,5 @@ def test_a_long_sentence_is_cut_at_a_clause_and_nothing_is_lost() -> None:
      "based on the " * 8_000, "no information " * 7_000, "passage " * 12_000, "\u200b" * 100_000, "1." * 50_000,
      "(passage 1 " * 9_000],
 )  # fmt: skip
-def test_splits_100_kb_of_anything_in_under_two_seconds(text: str) -> None:
-    start = time.process_time()
-    split_claims(text)
-    assert time.process_time() - start < 2.0
+def test_splits_100_kb_of_anything_in_time(text: str) -> None:
+    assert_at_most_passes(split_claims, text, 500)

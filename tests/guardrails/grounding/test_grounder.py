@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from guardrails.grounding.grounder import MOST_READ
 from guardrails.grounding.report import GroundingReport
 from lockgate.errors import Unavailable
 from tests.guardrails.grounding.detectors import BrokenScorer, WordScorer, grounder
+from tests.guardrails.growth import assert_at_most_passes
 
 PASSAGES = (
     "Keys rotate every 30 days. Old keys expire after one year, and their owners get a message.",
@@ -128,10 +128,11 @@ def test_a_report_is_plain_json(tmp_path: Path) -> None:
     ],
 )
 def test_100_kb_of_nasty_text_is_bounded_in_time_and_in_reading(tmp_path: Path, answer: str) -> None:
-    scorer = WordScorer()
-    start = time.process_time()
-    report = grounder(tmp_path, scorer).check(answer[:1000], answer, [*PASSAGES, answer[:50_000]])
-    assert time.process_time() - start < 8.0
+    scorer, found = WordScorer(), []
+    detector = grounder(tmp_path, scorer)
+    passages = [*PASSAGES, answer[:50_000]]
+    assert_at_most_passes(lambda text: found.append(detector.check(text[:1000], text, passages)), answer, 2000)
+    report = found[0]
     assert len({claim for claim, _ in scorer.pairs}) <= MOST_READ
     assert report.flagged or not report.unjudged
     assert 0.0 <= report.score <= 1.0

@@ -1,0 +1,33 @@
+"""How the time of some work grows with its text, as ratios: to a tenth of the text, and to one plain pass over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+LONG = 100_000
+"""Characters."""
+
+Work = Callable[[str], object]
+
+
+def seconds(work: Work, text: str, times: int = 3) -> float:
+    """Of this thread's computing, the least of several."""
+    taken = []
+    for _ in range(times):
+        started = time.thread_time()
+        work(text)
+        taken.append(time.thread_time() - started)
+    return min(taken)
+
+
+def assert_grows_with_the_text(work: Work, text_of: Callable[[int], str], times: int = 3) -> None:
+    """Ten times the text takes ten times as long, with room for noise; what is quadratic takes a hundred times."""
+    seconds(work, text_of(1_000), 1)
+    assert seconds(work, text_of(LONG), times) < 30 * max(seconds(work, text_of(LONG // 10), times), 0.001)
+
+
+def assert_at_most_passes(work: Work, text: str, most: int, times: int = 1) -> None:
+    """It takes at most as long as ``most`` plain passes over as much text."""
+    one = seconds(lambda plain: sum(map(ord, plain)), "x" * LONG, 5)
+    assert seconds(work, text, times) < most * one
