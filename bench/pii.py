@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from guardrails.check import GuardTools
+from guardrails.check import GuardTools, Seen
 from guardrails.checks.pii import Pii, PiiSettings
 from guardrails.checks.pii_numbers import Hit
 
@@ -34,7 +34,8 @@ Find = Callable[[str], list[Hit]]
 
 def check(names: str) -> Find:
     settings = PiiSettings.model_validate({"check": "pii", "action": "redact", "types": ALL, "names": names})
-    return Pii(settings, GuardTools()).hits
+    looking = Pii(settings, GuardTools())
+    return lambda text: looking.hits(Seen(text, "input"))
 
 
 def presidio() -> Find:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from guardrails.reading import Reading
 from lockgate.content import ContentModel
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Seen:
     """One text at one stage, and what a check may need to know beside it.
 
     ``vector`` gives the text's embedding where the pipeline has it already (shape (dimension,), unit length), else
-    None. ``prompt`` is what the model was told before the question; an answer must not repeat it.
+    None. ``prompt`` is what the model was told before the question; an answer must not repeat it. ``known`` are scores
+    that checks gave this text before, by the check's name: a passage brings those of its page's way into the index.
     """
 
     text: str
@@ -79,6 +81,15 @@ class Seen:
     prompt: str = ""
     vector: NDArray[np.float32] | None = None
     final: bool = True  # whether ``text`` is whole: a stream shows its sentences one by one
+    known: Mapping[str, float] = field(default_factory=dict)
+    _reading: list[Reading] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def reading(self) -> Reading:
+        """How the text reads, worked out once however many checks ask."""
+        if not self._reading:
+            self._reading.append(Reading(self.text))
+        return self._reading[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _in(text: str, depth: int, budget: _Budget, by_words: bool) -> Iterator[Deco
             if not budget.take(len(found.text)):
                 return
             yield Decoded(found.text, found.start, found.end, how)
-            if depth > 1 and how not in _LAST:
+            if depth > 1 and how not in BY_WORDS:
                 inner = normalised(found.text).text
                 for deeper in _in(inner, depth - 1, budget, by_words):
                     yield Decoded(deeper.text, found.start, found.end, f"{how} {deeper.how}")
@@ -240,7 +240,8 @@ def _by(pattern: re.Pattern[str], read: Callable[[str], str], sign: str = "") ->
     return lambda text: _each(pattern, text, read) if sign in text else iter(())
 
 
-_LAST = frozenset({"rot13", "reversed"})
+BY_WORDS = frozenset({"rot13", "reversed"})
+"""What English words give away; nothing is looked for within it."""
 _FINDERS: tuple[tuple[str, Callable[[str], Iterator[Decoded]]], ...] = (
     ("base64", _by(_BASE64, _from_base64)),
     ("hex", _by(_HEX, _from_hex)),

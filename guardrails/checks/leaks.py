@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from guardrails.check import NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
-from guardrails.decoding import Decoded, decoded
+from guardrails.decoding import Decoded
 from guardrails.normalise import normalised, without_markup
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
@@ -55,7 +54,7 @@ class PromptLeak:
         canaries = {*self._canaries, *map(_squeezed, _CANARY.findall(seen.prompt))}
         if not canaries and not seen.prompt:
             return NOTHING
-        hidden = list(islice(decoded(seen.text), _MAX_DECODED))
+        hidden = seen.reading.hidden[:_MAX_DECODED]
         for reading in (seen.text, *(each.text for each in hidden)) if canaries else ():
             letters = _squeezed(reading)
             if any(canary in letters or canary in letters[::-1] for canary in canaries):

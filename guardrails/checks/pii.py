@@ -11,7 +11,7 @@ from guardrails.checks.pii_contacts import emails, ip_addresses, phones, web_add
 from guardrails.checks.pii_numbers import Hit, cards, coins, ibans, national_ids, social_security
 from guardrails.checks.pii_people import births, dates, names, organizations
 from guardrails.checks.pii_places import countries
-from guardrails.normalise import Normalised, has_markup_in_words, normalised, without_markup
+from guardrails.normalise import Normalised, has_markup_in_words
 
 Kind = Literal[
     "email", "phone", "card", "iban", "us_ssn", "national_id", "ip", "crypto", "url", "birth_date", "date", "address",
@@ -91,7 +91,7 @@ class Pii:
         threshold, allowed = self._settings.threshold, {each.casefold() for each in self._settings.allowed}
         hits = [
             hit
-            for hit in self.hits(seen.text)
+            for hit in self.hits(seen)
             if hit[3] >= threshold and seen.text[hit[0] : hit[1]].casefold() not in allowed
         ]
         if not hits:
@@ -101,13 +101,13 @@ class Pii:
         spans = tuple(_spans(seen.text, hits, numbered=numbered)[: MAX_SPANS + 1])
         return Found(max(hit[3] for hit in hits), spans, f"found: {', '.join(kinds)}")
 
-    def hits(self, text: str) -> list[Hit]:
-        """What is found in ``text`` whatever its score, in order, nothing twice."""
-        read = normalised(text)
+    def hits(self, seen: Seen) -> list[Hit]:
+        """What is found in the text whatever its score, in order, nothing twice."""
+        read = seen.reading.letters
         found = list(self._in(read, self._finders))
         if has_markup_in_words(read.text):
-            found += self._in(without_markup(read), self._words)
-        return _apart(found, len(text))
+            found += self._in(seen.reading.plain, self._words)
+        return _apart(found, len(seen.text))
 
     def _in(self, read: Normalised, finders: Sequence[Callable[[str], Iterator[Hit]]]) -> Iterator[Hit]:
         for find in finders:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from guardrails.check import MAX_SPANS, NOTHING, STAGES, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
 from guardrails.checks.secret_formats import Hit, assigned, by_entropy, by_format, key_blocks
-from guardrails.decoding import Decoded, decoded
+from guardrails.decoding import BY_WORDS, Decoded, decoded
 from guardrails.normalise import Normalised, has_markup_in_words, normalised, without_markup
 
 _MAX_SQUEEZED = 20_000
@@ -47,7 +47,7 @@ class Secrets:
         self._settings = settings
 
     def look(self, seen: Seen) -> Found:
-        hits = [hit for hit in set(self._hits(seen.text)) if seen.text[hit[0] : hit[1]] not in self._settings.allowed]
+        hits = [hit for hit in set(self._hits(seen)) if seen.text[hit[0] : hit[1]] not in self._settings.allowed]
         if not hits:
             return NOTHING
         hits.sort(key=lambda hit: (hit[0], -hit[3], -hit[1]))
@@ -61,17 +61,15 @@ class Secrets:
         replacement = f"[SECRET_{number}]" if reversible else "[secret removed]"
         return Span(start, end, label, replacement, private=True, reversible=reversible)
 
-    def _hits(self, text: str) -> Iterator[Hit]:
+    def _hits(self, seen: Seen) -> Iterator[Hit]:
         """Of every reading of the text, with places in the text as it is."""
-        read = normalised(text, accents=False)
+        read = seen.reading.folded
         plain = without_markup(read)
         yield from _back(read, self._in(read.text))
-        yield from _back(read, by_encoding(read.text))
+        yield from _of(each for each in seen.reading.hidden if not _by_words(each))
         if plain is not read and has_markup_in_words(read.text):
             yield from _back(plain, self._in(plain.text))
             yield from _back(plain, by_encoding(plain.text))
-        if not text.isascii():
-            yield from _of(each for each in decoded(text, depth=1, by_words=False) if each.how == "tags")
         yield from _back(plain, _squeezed(plain.text))
 
     def _in(self, text: str) -> Iterator[Hit]:
@@ -85,6 +83,11 @@ class Secrets:
 def by_encoding(text: str) -> Iterator[Hit]:
     """Secrets in what the text holds in other encodings; all of the encoded part is the secret."""
     return _of(decoded(text, by_words=False))
+
+
+def _by_words(found: Decoded) -> bool:
+    """Whether it was recognised by English words; a key has none."""
+    return not BY_WORDS.isdisjoint(found.how.split())
 
 
 def _of(found: Iterator[Decoded]) -> Iterator[Hit]:
