@@ -71,6 +71,7 @@ class Seen:
     ``vector`` gives the text's embedding where the pipeline has it already (shape (dimension,), unit length), else
     None. ``prompt`` is what the model was told before the question; an answer must not repeat it. ``known`` are scores
     that checks gave this text before, by the check's name: a passage brings those of its page's way into the index.
+    ``before`` is the part of a streamed answer that was shown before ``text``.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Seen:
     vector: NDArray[np.float32] | None = None
     final: bool = True  # whether ``text`` is whole: a stream shows its sentences one by one
     known: Mapping[str, float] = field(default_factory=dict)
+    before: str = ""
     _reading: list[Reading] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
