@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from guardrails.check import NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
 from guardrails.decoding import Decoded
-from guardrails.normalise import normalised, without_markup
+from guardrails.normalise import Normalised, normalised, without_markup
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CANARY = re.compile(r"\blg-canary-[0-9a-z]{8,40}\b")
@@ -63,17 +64,17 @@ class PromptLeak:
         return self._overlap(seen, hidden)
 
     def _overlap(self, seen: Seen, hidden: Sequence[Decoded]) -> Found:
-        told = set(_said(seen.prompt))
-        readings = [seen.text, *(each.text for each in hidden)]
-        if not any(_in_a_row(each, told, self._words) for each in readings):
+        told = _words_of(seen.prompt)
+        said = [_words_in(seen.reading.plain), *(_said(each.text) for each in hidden)]
+        if not any(_in_a_row(each, told, self._words) for each in said):
             return NOTHING
         secret = _grams([seen.prompt], self._words)
         secret -= _grams([seen.question, *seen.passages], self._words)
-        runs = list(_runs(seen.text, secret, self._words))
+        runs = list(_runs(seen.reading.plain, secret, self._words))
         longest = max((run.words for run in runs), default=0)
         spans = tuple(_span(run, "prompt") for run in runs)
         for each in hidden:
-            inner = max((run.words for run in _runs(each.text, secret, self._words)), default=0)
+            inner = max((run.words for run in _runs(_plain(each.text), secret, self._words)), default=0)
             if inner:
                 longest = max(longest, inner)
                 spans += (Span(each.start, each.end, "prompt"),)
@@ -115,7 +116,8 @@ class Regurgitation:
         size = self._limit + 1
         if len(_WORD.findall(seen.text)) < size:
             return NOTHING
-        runs = [run for passage in seen.passages for run in _runs(seen.text, _grams([passage], size), size)]
+        plain = seen.reading.plain
+        runs = [run for passage in seen.passages for run in _runs(plain, _grams([passage], size), size)]
         if not runs:
             return NOTHING
         longest = max(run.words for run in runs)
@@ -131,13 +133,27 @@ class _Run:
     words: int
 
 
+def _plain(text: str) -> Normalised:
+    return without_markup(normalised(text))
+
+
+def _words_in(read: Normalised) -> list[str]:
+    return _WORD.findall(read.text.casefold())
+
+
 def _said(text: str) -> list[str]:
-    return _WORD.findall(without_markup(normalised(text)).text.casefold())
+    return _words_in(_plain(text))
 
 
-def _in_a_row(text: str, known: set[str], size: int) -> bool:
+@functools.lru_cache(maxsize=32)
+def _words_of(prompt: str) -> frozenset[str]:
+    """Kept, since every sentence of every answer is held against the same few prompts."""
+    return frozenset(_said(prompt))
+
+
+def _in_a_row(words: Sequence[str], known: Set[str], size: int) -> bool:
     """Whether ``size`` words in a row are in ``known``, in whatever order: quicker to see than what they say."""
-    return "1" * size in "".join(["1" if word in known else "0" for word in _said(text)])
+    return "1" * size in "".join(["1" if word in known else "0" for word in words])
 
 
 def _grams(texts: Sequence[str], size: int) -> set[int]:
@@ -149,9 +165,8 @@ def _grams(texts: Sequence[str], size: int) -> set[int]:
     return grams
 
 
-def _runs(text: str, grams: set[int], size: int) -> Iterator[_Run]:
-    """The longest parts of ``text`` of which every ``size`` words in a row are in ``grams``."""
-    read = without_markup(normalised(text))
+def _runs(read: Normalised, grams: set[int], size: int) -> Iterator[_Run]:
+    """The longest parts of the text of which every ``size`` words in a row are in ``grams``."""
     places = list(_WORD.finditer(read.text))
     words = [each.group().casefold() for each in places]
     first = None

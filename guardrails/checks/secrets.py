@@ -64,7 +64,7 @@ class Secrets:
     def _hits(self, seen: Seen) -> Iterator[Hit]:
         """Of every reading of the text, with places in the text as it is."""
         read = seen.reading.folded
-        plain = without_markup(read)
+        plain = seen.reading.plain if read is seen.reading.letters else without_markup(read)
         yield from _back(read, self._in(read.text))
         yield from _of(each for each in seen.reading.hidden if not _by_words(each))
         if plain is not read and has_markup_in_words(read.text):
