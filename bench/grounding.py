@@ -27,7 +27,7 @@ from finetune.grounding.rows import Shares, group_of, split_of
 from finetune.grounding.sources import read_lines
 from guardrails.grounding.detector import SHIPPED, open_detector
 from guardrails.grounding.grounder import Grounder
-from guardrails.grounding.report import GroundingReport
+from lockgate.grounding import GroundingReport
 
 Array = NDArray[np.float64]
 _WORD = re.compile(r"\w+")

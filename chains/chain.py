@@ -17,15 +17,29 @@ from chains.condense import asks_model, condense
 from chains.definition import ChainDefinition, Relevance
 from chains.draft import TraceDraft
 from chains.extractive import Quote, choose_quotes, write_quotes
+from chains.generation import Generation, InsteadOfIt, said_instead
+from chains.restoring import restored
 from guardrails.check import GuardTools, Seen
+from guardrails.checks.grounding import report_of
 from guardrails.finding import StageResult
 from guardrails.guard import Guard, without_controls
+from guardrails.placeholders import Placeholders
 from guardrails.policy import Policy
 from guardrails.stream import AnswerStream
 from lockgate.errors import PolicyRefused, UserError
 from lockgate.store.database import Database
 from lockgate.store.traces import write_trace
-from lockgate.types import Answer, AnswerEvent, AnswerMode, AskRequest, Finished, Passage, Retrieval, Token
+from lockgate.types import (
+    Answer,
+    AnswerEvent,
+    AnswerMode,
+    AskRequest,
+    Finished,
+    Message,
+    Passage,
+    Retrieval,
+    Token,
+)
 from prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -122,7 +136,7 @@ class Chain:
                             raise
                     else:
                         draft.said.append(event.text)
-                    yield _restored(event, state.originals)
+                    yield restored(event, state.originals)
             finally:
                 await events.aclose()
         except (GeneratorExit, asyncio.CancelledError):
@@ -142,18 +156,37 @@ class Chain:
     async def _guard_input(self, state: _State) -> _State:
         request, draft = state.request, state.draft
         with draft.stages.measure("guard_input"):
-            history = tuple(message for message in request.history[-HISTORY:] if message.content.strip())
-            said = tuple(message.content for message in history)
             text = without_controls(request.question).strip()
             if not text:
                 raise UserError("The question is empty.")
-            result = await self._look(state, Seen(text, "input", history=said))
-            draft.request = replace(request, question=result.written)
+            draft.request = replace(request, question="", history=())  # until the checks have seen them
+            placeholders = Placeholders()
+            history, written = await self._guard_history(state, placeholders)
+            said = tuple(message.content for message in history)
+            result = placeholders.renamed(await self._look(state, Seen(text, "input", history=said)))
+            draft.request = replace(request, question=result.written, history=written)
             if result.blocked:
                 raise PolicyRefused(result.message)
         question = result.text.strip()
         request = replace(request, question=question, history=history)
-        return replace(state, request=request, question=question, originals=result.originals)
+        return replace(state, request=request, question=question, originals=placeholders.originals)
+
+    async def _guard_history(
+        self, state: _State, placeholders: Placeholders
+    ) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+        """What was said before, for the model and for the trace. The client sends it, so it is input like the question;
+        a message that is blocked is as if it had not been said."""
+        passed: list[Message] = []
+        written: list[Message] = []
+        for message in state.request.history[-HISTORY:]:
+            text = without_controls(message.content)
+            if not text.strip():
+                continue
+            result = placeholders.renamed(await self._look(state, Seen(text, "input")))
+            written.append(replace(message, content=result.written))
+            if not result.blocked:
+                passed.append(replace(message, content=result.text))
+        return tuple(passed), tuple(written)
 
     async def _guard_context(self, state: _State) -> _State:
         """Passages as the policy lets them through to the model; a blocked one is as if it had not been found."""
@@ -170,19 +203,29 @@ class Chain:
     async def _look(self, state: _State, seen: Seen) -> StageResult:
         """What the policy does to a text; the trace holds it."""
         served = state.request.served
-        result = await self._guard.look(seen, channel=served.channel)
+        result = await self._guard.look(seen, channel=served.channel, group=served.group)
         state.draft.findings += [each for each in result.findings if each.acted or each.error]
         return result
 
-    def _answer_stream(self, state: _State, passages: Sequence[Passage], prompt: str = "") -> AnswerStream:
+    def _answer_stream(
+        self,
+        state: _State,
+        passages: Sequence[Passage],
+        prompt: str = "",
+        instead: Callable[[], str] | None = None,
+    ) -> AnswerStream:
+        """``passages`` are those that the answer is made from; it must not repeat ``prompt``. ``instead`` makes what a
+        check of the whole answer may put in its place."""
         seen = Seen(
             "",
             "output",
             question=state.question,
             passages=tuple(passage.chunk.text for passage in passages),
             prompt=prompt,
+            instead=instead,
         )
-        return AnswerStream(self._guard, seen, channel=state.request.served.channel)
+        served = state.request.served
+        return AnswerStream(self._guard, seen, channel=served.channel, group=served.group)
 
     async def _condense(self, state: _State) -> _State:
         with state.draft.stages.measure("condense"):
@@ -243,7 +286,7 @@ class Chain:
         for piece in answers.pieces(text):
             yield Token(piece)
         if stream.blocked:
-            yield Token(_said_instead(said, stream.message))
+            yield Token(said_instead(said, stream.message))
         answer = self._finish(state, "".join(said), citations, notes=markup.actions, stream=stream)
         yield Finished(replace(answer, finish_reason="length") if cut and not stream.blocked else answer)
 
@@ -273,59 +316,48 @@ class Chain:
         limit = min(request.max_tokens or parts.definition.max_tokens, parts.definition.max_tokens)
         temperature = request.temperature if request.temperature is not None else defaults.temperature or 0.0
         model = await asyncio.to_thread(parts.chat_model)
-        citer = SentenceCiter(given)
-        markup = parts.policy.output_filter(answers.urls(given), len(given))
-        stream = self._answer_stream(
-            state, given, "\n".join(each.content for each in messages if each.role == "system")
-        )
-        said: list[str] = []
-        raw: list[str] = []
+        work = self._generation(replace(state, found=tuple(given)), messages)
         started = time.perf_counter()
         pieces = stream_text(
             model, messages, max_tokens=limit, temperature=temperature, stop=request.stop, seed=request.seed
         )
         try:
             async for piece in pieces:
-                if not raw:
+                if not work.raw:
                     draft.stages.add("first_token", started)
-                raw.append(piece)
-                if shown := await stream.feed(markup.feed(citer.feed(piece))):
-                    said.append(shown)
+                if shown := await work.feed(piece):
                     yield Token(shown)
-                if citer.repeats or stream.blocked:
+                if work.ended:
                     break
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
-        rest = await stream.feed(markup.feed(citer.finish()) + markup.finish()) + await stream.finish()
-        if rest:
-            said.append(rest)
+        if rest := await work.finish():
             yield Token(rest)
-        if stream.blocked:
-            yield Token(_said_instead(said, stream.message))
         draft.stages.add("answer", started)
-        text = "".join(said)
-        if not text.strip():
+        if not work.text.strip():
             # A model that says nothing has not answered; an empty answer would look like one.
-            text = parts.definition.abstention
-            yield Token(text)
-        abstained = answers.says_not_found(text, parts.definition.abstention) and not citer.cited
-        notes = list(markup.actions)
-        if citer.removed:
-            notes.append(f"removed {citer.removed} unsupported citation(s)")
-        if citer.uncited:
-            notes.append(f"{citer.uncited} sentence(s) without a citation")
+            work.said.append(parts.definition.abstention)
+            yield Token(parts.definition.abstention)
         answer = self._finish(
             state,
-            text,
-            answers.citations_of_passages(citer.cited, given),
-            abstained=abstained,
-            notes=notes,
-            stream=stream,
+            work.text,
+            work.citations,
+            abstained=work.abstains(parts.definition.abstention),
+            notes=work.notes,
+            stream=work.stream,
             prompt="\n".join(message.content for message in messages),
         )
-        answer = replace(answer, uncited_sentences=citer.uncited)
-        length = not stream.blocked and parts.count_tokens(["".join(raw)])[0] >= limit
+        answer = replace(answer, uncited_sentences=work.uncited)
+        length = work.as_written and parts.count_tokens(["".join(work.raw)])[0] >= limit
         yield Finished(replace(answer, finish_reason="length") if length else answer)
+
+    def _generation(self, state: _State, messages: Sequence[Message]) -> Generation:
+        policy, given = self._parts.policy, state.found
+        quotes = InsteadOfIt(lambda: self._quotes(state)[0], given, policy)
+        system = "\n".join(each.content for each in messages if each.role == "system")
+        stream = self._answer_stream(state, given, system, quotes.text if self._rewrites(state) else None)
+        markup = policy.output_filter(answers.urls(given), len(given))
+        return Generation(given, SentenceCiter(given), markup, stream, quotes)
 
     def _finish(
         self,
@@ -343,10 +375,12 @@ class Chain:
         words = [each.in_words() for each in state.draft.findings]
         mode: AnswerMode = "generative" if state.draft.mode == "generative" else "extractive"
         retrieval = state.retrieval
+        blocked = stream is not None and stream.blocked
         return Answer(
             text=text,
             citations=tuple(citations),
-            abstained=abstained,
+            # Taken back for want of support, it says that it does not know.
+            abstained=abstained or (blocked and state.draft.blocked_by("grounding")),
             mode=mode,
             trace_id=state.draft.id,
             snapshot=retrieval.snapshot if retrieval else "",
@@ -354,34 +388,18 @@ class Chain:
             channel=state.request.served.channel,
             forced=state.request.served.forced,
             usage=answers.usage(self._parts.count_tokens, prompt or state.question, text),
-            finish_reason="content_filter" if stream is not None and stream.blocked else "stop",
+            finish_reason="content_filter" if blocked else "stop",
             guardrails=(*words, *notes),
             indexing=retrieval.indexing if retrieval else None,
             question=state.question,
+            grounding=report_of(stream.details.get("grounding")) if stream is not None else None,
         )
 
-
-def _said_instead(said: list[str], message: str) -> str:
-    """What follows what was said when the rest is blocked; noted in ``said``."""
-    text = f"\n\n{message}" if "".join(said).strip() else message
-    said.append(text)
-    return text
-
-
-def _restored(event: AnswerEvent, originals: Mapping[str, str]) -> AnswerEvent:
-    """The event as the user reads it: what was taken out of the question has its place in the answer again. Traces keep
-    the placeholders."""
-    if not originals:
-        return event
-    if isinstance(event, Token):
-        return Token(_with_originals(event.text, originals))
-    return Finished(replace(event.answer, text=_with_originals(event.answer.text, originals)))
-
-
-def _with_originals(text: str, originals: Mapping[str, str]) -> str:
-    for placeholder, original in originals.items():
-        text = text.replace(placeholder, original)
-    return text
+    def _rewrites(self, state: _State) -> bool:
+        """Whether the policy may put something else in the place of an answer."""
+        served = state.request.served
+        checks = self._parts.policy.view(served.channel, served.group).checks("output", whole=True)
+        return any(each.action == "rewrite" for each in checks)
 
 
 def is_relevant(retrieval: Retrieval, relevance: Relevance) -> bool:

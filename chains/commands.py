@@ -142,6 +142,10 @@ def _print_sources(answer: Answer) -> None:
         where = " > ".join(dict.fromkeys((citation.title, *citation.heading)))
         page = f", page {citation.page}" if citation.page else ""
         typer.echo(plain(f"[{citation.number}] {where} — {citation.path}{page} (version {citation.version})"))
+    for sentence in answer.grounding.unsupported if answer.grounding else ():
+        said = " ".join(answer.text[sentence.start : sentence.end].split())
+        what = "contradicts the passages" if sentence.status == "contradicted" else "not found in the passages"
+        typer.echo(plain(f"! {what} ({sentence.score:.2f}): {unescape_markers(said)}"))
     channel = f"{answer.channel}{' (forced)' if answer.forced else ''}" if answer.channel else ""
     release = " ".join(filter(None, (channel, "release", answer.release[:12])))
     notes: Sequence[str] = [release, f"snapshot {answer.snapshot[:12]}", f"mode {answer.mode}"]

@@ -30,6 +30,9 @@ class TraceDraft:
     said: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    def blocked_by(self, check: str) -> bool:
+        return any(each.check == check and each.blocks for each in self.findings)
+
     def finished(self, answer: Answer) -> TraceRecord:
         return self._record(
             "ok",
@@ -39,6 +42,7 @@ class TraceDraft:
             prompt_tokens=answer.usage.prompt_tokens,
             completion_tokens=answer.usage.completion_tokens,
             guardrails=answer.guardrails,
+            grounding=None if answer.grounding is None else answer.grounding.as_json(),
         )
 
     def failed(self, error: BaseException) -> TraceRecord:
@@ -80,6 +84,7 @@ class TraceDraft:
                 }
                 for passage in (found.passages if found else ())
             ],
+            findings=[each.as_json() for each in self.findings],
             timings=dict(self.stages.milliseconds),
             status=status,
             **values,  # type: ignore[arg-type]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from guardrails.check import Check, CheckSettings
+from guardrails.checks.grounding import Grounding
 from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
 from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
 from guardrails.markup import Citations, Links
 
-CHECKS: dict[str, type[Check]] = {each.name: each for each in (InputLength, Secrets, Pii, PromptLeak, Regurgitation)}
+CHECKS: dict[str, type[Check]] = {
+    each.name: each for each in (InputLength, Secrets, Pii, PromptLeak, Regurgitation, Grounding)
+}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""
 
 MARKUP: dict[str, type[CheckSettings]] = {"citations": Citations, "links": Links}
@@ -32,6 +38,22 @@ else:
 def check_class(name: str) -> type[Check] | None:
     """The check called ``name``; None for those that the output filter does."""
     return CHECKS.get(name)
+
+
+def judges_whole(name: str) -> bool:
+    """Whether this check judges an answer once it has ended, and not its sentences as they come."""
+    return bool(getattr(check_class(name), "whole", False))
+
+
+def weights_of(names: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of what names a trained check's weights, for those of ``names`` that have any. One whose file is not
+    here is left out: its health says so."""
+    found = {}
+    for name in sorted(set(names)):
+        path: Path | None = getattr(check_class(name), "weights", None)
+        if path is not None and path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def is_markup(name: str) -> bool:

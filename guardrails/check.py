@@ -51,7 +51,8 @@ class Found:
     """What a check says: ``score`` in [0, 1], the spans that made it so, and one sentence why.
 
     ``reason`` is for those who run the bot; ``told`` is what its user may read beside the policy's message.
-    ``rewritten`` is the text that takes the place of the seen one where the policy's action is to rewrite.
+    ``rewritten`` is the text that takes the place of the seen one where the policy's action is to rewrite. ``detail``
+    goes with the finding, for who knows the check.
     """
 
     score: float
@@ -59,6 +60,7 @@ class Found:
     reason: str = ""
     told: str = ""
     rewritten: str | None = None
+    detail: object = None
 
 
 NOTHING = Found(0.0)
@@ -71,7 +73,8 @@ class Seen:
     ``vector`` gives the text's embedding where the pipeline has it already (shape (dimension,), unit length), else
     None. ``prompt`` is what the model was told before the question; an answer must not repeat it. ``known`` are scores
     that checks gave this text before, by the check's name: a passage brings those of its page's way into the index.
-    ``before`` is the part of a streamed answer that was shown before ``text``.
+    ``before`` is the part of a streamed answer that was shown before ``text``. ``instead`` makes what may take the
+    place of an answer, where there is such a thing.
     """
 
     text: str
@@ -84,6 +87,7 @@ class Seen:
     final: bool = True  # whether ``text`` is whole: a stream shows its sentences one by one
     known: Mapping[str, float] = field(default_factory=dict)
     before: str = ""
+    instead: Callable[[], str] | None = None
     _reading: list[Reading] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -98,11 +102,13 @@ class Seen:
 class GuardTools:
     """What checks may use of the rest of Lockgate, each made on first use; None where there is no such thing.
 
-    ``embed`` turns texts into unit vectors of shape (len(texts), dimension). ``grounder`` checks an answer against
-    passages. Either raises a LockgateError when its weights are missing.
+    ``embed`` turns texts into unit vectors of shape (len(texts), dimension), and ``embedder`` gives the digest of the
+    model that does: what was trained on the vectors of one says nothing about those of another. ``grounder`` checks an
+    answer against passages. Each raises a LockgateError when its weights are missing.
     """
 
     embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
+    embedder: Callable[[], str] | None = None
     grounder: Callable[[], Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -125,6 +131,9 @@ class CheckSettings(ContentModel):
 
 class Check(Protocol):
     """A check: built once from its settings and the tools, then asked for many texts, from several threads.
+
+    One that can only judge an answer as a whole says so by a class attribute ``whole = True``; one with weights says
+    by ``weights`` which file names them by hash.
 
     ``look`` may be a coroutine function; such a check asks a server. It may raise; the policy's ``on_error`` applies
     then. It must not keep what it saw.

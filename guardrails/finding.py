@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from guardrails.check import Action, Span, Stage
@@ -27,6 +27,7 @@ class Finding:
     dry_run: bool = False
     spans: tuple[Span, ...] = ()
     milliseconds: float = 0.0
+    detail: object = None  # what the check gave beside it; not for replies
 
     @property
     def blocks(self) -> bool:
@@ -34,7 +35,8 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """For traces and replies: where something was found and how sure, never the text itself."""
-        shown = {**asdict(self), "acted": self.acted}
+        shown = asdict(replace(self, detail=None))
+        del shown["detail"]
         shown["spans"] = [{"start": span.start, "end": span.end, "label": span.label} for span in self.spans]
         shown["milliseconds"] = round(self.milliseconds, 3)
         return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -14,6 +15,12 @@ from guardrails.execution import CheckFailed, Runner
 from guardrails.finding import Finding, StageResult
 from guardrails.policy import Policy
 from lockgate.errors import UserError
+
+TRIAL_SECONDS = 60.0
+"""How long a check may take when it is tried: its weights are loaded then."""
+
+_TRIAL = "Which port does the server use? By default it can be reached at eight thousand. That can be set."
+_TRIAL_PASSAGE = "The server listens on port 8000 unless told otherwise."
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -38,11 +45,14 @@ class Guard:
         self._runner = Runner()
         self._lock = threading.Lock()
 
-    async def look(self, seen: Seen, *, channel: str = "", group: str = "") -> StageResult:
-        """Run the checks of ``seen.stage`` in the policy's order, each on what the one before left of the text."""
+    async def look(self, seen: Seen, *, channel: str = "", group: str = "", whole: bool | None = None) -> StageResult:
+        """Run the checks of ``seen.stage`` in the policy's order, each on what the one before left of the text.
+
+        ``whole``: True for the checks alone that judge an answer which has ended, False for the others.
+        """
         policy = self.policy.view(channel, group)
         state = _Going(seen)
-        for settings in policy.checks(seen.stage):
+        for settings in policy.checks(seen.stage, whole=whole):
             finding = await self._run(policy, settings, state)
             state.findings.append(finding)
             if finding.blocks:
@@ -60,6 +70,22 @@ class Guard:
                     self._note(stage, settings, f"{error}")
         names = [f"{stage} {each.check}" for stage in STAGES for each in self.policy.checks(stage)]
         return {name: self._problems.get(name, "") for name in names}
+
+    async def try_out(self, seconds: float = TRIAL_SECONDS) -> dict[str, str]:
+        """Have every check look at a harmless text, with time to load its weights; the ``health`` that comes of it."""
+        every = [(stage, settings) for stage in STAGES for settings in self.policy.checks(stage)]
+        await asyncio.gather(*(self._try(stage, settings, seconds) for stage, settings in every))
+        return self.health()
+
+    async def _try(self, stage: Stage, settings: CheckSettings, seconds: float) -> None:
+        seen = Seen(_TRIAL, stage, question=_TRIAL, passages=(_TRIAL_PASSAGE,))
+        try:
+            check = await asyncio.to_thread(self._built, stage, settings)
+            await self._runner.run(f"{stage} {settings.check}", check.look, seen, seconds)
+        except Exception as error:
+            self._note(stage, settings, str(error))
+        else:
+            self._note(stage, settings, "")
 
     async def _run(self, policy: Policy, settings: CheckSettings, state: _Going) -> Finding:
         stage, started = state.seen.stage, time.perf_counter()
@@ -175,6 +201,7 @@ def _judged(policy: Policy, settings: CheckSettings, stage: Stage, found: Found)
         found.reason,
         dry_run=policy.dry_run,
         spans=found.spans[:MAX_SPANS],
+        detail=found.detail,
     )
 
 

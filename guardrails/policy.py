@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from guardrails.catalogue import MARKUP, AnyCheck, check_class
+from guardrails.catalogue import MARKUP, AnyCheck, check_class, judges_whole
 from guardrails.check import STAGES, Action, CheckSettings, OnError, Stage
 from guardrails.links import LinkRules
 from guardrails.markup import Links
@@ -151,9 +151,23 @@ class Policy:
     def examples(self) -> tuple[PolicyExample, ...]:
         return self.file.examples
 
-    def checks(self, stage: Stage) -> tuple[CheckSettings, ...]:
-        """The checks of a stage, in order, without those that the output filter does."""
-        return tuple(each for each in getattr(self.file, stage) if each.check not in MARKUP)
+    def checks(self, stage: Stage, *, whole: bool | None = None) -> tuple[CheckSettings, ...]:
+        """The checks of a stage, in order, without those that the output filter does.
+
+        ``whole``: True for those alone that judge an answer which has ended, False for the others.
+        """
+        every = tuple(each for each in getattr(self.file, stage) if each.check not in MARKUP)
+        return every if whole is None else tuple(each for each in every if judges_whole(each.check) == whole)
+
+    def holds_answers(self) -> bool:
+        """Whether nothing of an answer may be shown before it has ended: a check that judges it as a whole may take it
+        back, or must when it fails."""
+        if self.dry_run:
+            return False
+        return any(
+            each.action in ("block", "redact", "rewrite") or self.on_error(each, "output") == "block"
+            for each in self.checks("output", whole=True)
+        )
 
     def on_error(self, settings: CheckSettings, stage: Stage) -> OnError:
         """What a failure of this check does: closed at the doors to the user, seen by a person elsewhere."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lockgate.grounding import GroundingReport
+
 BlockKind = Literal["text", "list", "table", "code"]
 Role = Literal["system", "user", "assistant"]
 Origin = Literal["api", "cli", "eval", "shadow"]
@@ -160,6 +162,7 @@ class Answer:
     guardrails: tuple[str, ...] = ()  # what the policy and the citing did, in words
     indexing: float | None = None
     question: str = ""  # as condensed with the history
+    grounding: GroundingReport | None = None  # None when nothing judged the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +186,15 @@ Arm = Literal["", "current", "candidate"]
 @dataclass(frozen=True, slots=True)
 class Served:
     """Through which channel, and on which side of which rollout, a request is answered. Set by the server, never by a
-    client. ``shadow_of`` is the trace that this request repeats aside."""
+    client. ``shadow_of`` is the trace that this request repeats aside; ``group`` is the user's, "" while nobody
+    knows it."""
 
     channel: str = ""
     forced: bool = False
     rollout: str = ""
     arm: Arm = ""
     shadow_of: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

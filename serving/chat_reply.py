@@ -75,6 +75,7 @@ def account_of(answer: Answer) -> dict[str, Any]:
         "citations": [citation_of(citation) for citation in answer.citations],
         "uncited_sentences": answer.uncited_sentences,
         "guardrails": list(answer.guardrails),
+        "grounding": None if answer.grounding is None else answer.grounding.as_json(),
         "indexing": answer.indexing,
     }
 

@@ -11,11 +11,11 @@ from guardrails.grounding.detector import Detector
 from guardrails.grounding.evidence import Evidence
 from guardrails.grounding.exact import denials
 from guardrails.grounding.features import Measured, measure
-from guardrails.grounding.report import GroundingReport, SentenceResult, Status, Support
 from guardrails.grounding.signals import Reading, answer_values, likelihood, read_claims
 from guardrails.grounding.spans import unsupported_spans
 from guardrails.grounding.words import words
 from lockgate.errors import Unavailable
+from lockgate.grounding import GroundingReport, SentenceResult, Status, Support
 from lockgate.types import Mark
 
 MOST_READ = 48

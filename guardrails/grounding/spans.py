@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from guardrails.grounding.claims import Claim
 from guardrails.grounding.exact import exact_parts
 from guardrails.grounding.features import Measured
-from guardrails.grounding.report import Span
 from guardrails.grounding.words import Word, words
+from lockgate.grounding import Span
 from lockgate.types import Mark
 
 MARKED = 0.5

@@ -19,7 +19,7 @@ from lockgate.errors import MissingExtra, Unavailable, UserError
 from lockgate.store.columns import to_json
 from lockgate.store.failures import database_errors, shown
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in migrations/versions; kept here so that opening a database need not import Alembic."""
 
 BUSY_SECONDS = 10

@@ -92,6 +92,8 @@ class Trace(Base):
     rollout: Mapped[str] = mapped_column(default="", server_default="")
     arm: Mapped[str] = mapped_column(default="", server_default="")
     shadow_of: Mapped[str] = mapped_column(default="", server_default="")
+    findings: Mapped[JsonList] = mapped_column(default=list, server_default="[]")
+    grounding: Mapped[JsonObject | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Feedback(Base):

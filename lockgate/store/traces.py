@@ -25,7 +25,9 @@ class TraceRecord:
 
     ``passages`` hold chunk_id, path, heading, version, score and cosine; ``timings`` are milliseconds per stage.
     ``channel`` is "" when the release was asked by its id; ``rollout`` and ``arm`` say which side of one answered;
-    ``shadow_of`` is the trace of the answer that the user got while this one was made aside.
+    ``shadow_of`` is the trace of the answer that the user got while this one was made aside. ``guardrails`` is in words
+    what ``findings`` are as values: which check did what at which stage, and with which score. ``grounding`` is what
+    each sentence of the answer rests on (lockgate/grounding.py), None when nothing judged it.
     """
 
     id: str
@@ -50,6 +52,8 @@ class TraceRecord:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     guardrails: Sequence[str] = ()
+    findings: Sequence[Mapping[str, Any]] = ()
+    grounding: Mapping[str, Any] | None = None
     error_code: str = ""
     error: str = ""
     channel: str = ""
@@ -59,7 +63,7 @@ class TraceRecord:
 
 
 _FIELDS = tuple(item.name for item in fields(TraceRecord))
-_SEQUENCES = ("history", "passages", "citations", "guardrails")
+_SEQUENCES = ("history", "passages", "citations", "guardrails", "findings")
 
 
 def write_trace(db: Database, record: TraceRecord) -> None:
@@ -67,6 +71,7 @@ def write_trace(db: Database, record: TraceRecord) -> None:
     values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
     values |= {name: [_plain(item) for item in values[name]] for name in _SEQUENCES}
     values["timings"] = dict(record.timings)
+    values["grounding"] = None if record.grounding is None else dict(record.grounding)
     with db.session() as session:
         if session.get(Trace, record.id) is not None:
             raise Conflict(f"A trace with the id {record.id!r} exists already.")

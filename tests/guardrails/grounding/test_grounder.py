@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from guardrails.grounding.grounder import MOST_READ
-from guardrails.grounding.report import GroundingReport
 from lockgate.errors import Unavailable
+from lockgate.grounding import GroundingReport
 from tests.guardrails.grounding.detectors import BrokenScorer, WordScorer, grounder
 from tests.guardrails.growth import assert_at_most_passes
 

@@ -1,8 +1,12 @@
-"""What grounding says of an answer: a result for each sentence that claims something, and one for the whole."""
+"""What grounding says of an answer: a result for each sentence that claims something, and one for the whole.
+
+Plain values: guardrails makes them, answers and traces carry them, the console and evals read them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Status = Literal["supported", "contradicted", "not_found"]
@@ -70,6 +74,19 @@ class GroundingReport:
     def settled_share(self) -> float:
         """The share of sentences that the encoder did not have to read; 1.0 where there is no sentence."""
         return sum(not result.read for result in self.sentences) / len(self.sentences) if self.sentences else 1.0
+
+    def moved(self, place: Callable[[int], int]) -> GroundingReport:
+        """The same of an answer in which what stood at n stands at ``place(n)``."""
+
+        def sentence(each: SentenceResult) -> SentenceResult:
+            spans = tuple(Span(place(span.start), place(span.end), span.reason) for span in each.spans)
+            return replace(each, start=place(each.start), end=place(each.end), spans=spans)
+
+        return replace(
+            self,
+            sentences=tuple(map(sentence, self.sentences)),
+            unclaimed=tuple((place(start), place(end)) for start, end in self.unclaimed),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a trace or an API."""
