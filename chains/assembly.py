@@ -27,6 +27,8 @@ from prompts.prompt import Prompt, prompt_from_files
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
+    from lockgate.ports import Retriever
+
 
 class SharedModels:
     """The models that releases share: each is made once, by what it is, and loaded when it is first asked for."""
@@ -111,26 +113,36 @@ def assemble_chain(manifest: Manifest, db: Database, service: IndexService, mode
     text is not what its hash says, Unavailable when it pins an adapter: without it, it would be another release."""
     if problem := adapter_problem(manifest):
         raise Unavailable(f"Release {manifest.id[:12]} cannot answer: {problem}")
-    definition = definition_of(manifest)
     embedder = models.embedder(manifest, service)
     opened = snapshot_of(manifest, service, embedder)
     opened()
-    return Chain(
-        ChainParts(
-            definition=definition,
-            release=manifest.id,
-            mode=manifest.route.mode,
-            retriever=SnapshotRetriever(service, definition.retrieval, opened),
-            embedder=embedder.load,
-            chat_model=lambda: models.chat(manifest.model),
-            model=manifest.model.name,
-            answer_prompt=checked_prompt(manifest, "answer"),
-            condense_prompt=checked_prompt(manifest, "condense"),
-            policy=policy_of(manifest),
-            db=db,
-            count_tokens=embedder.count_tokens,
-            guard_tools=tools_with(embedder.load),
-        )
+    definition = definition_of(manifest)
+    retriever = SnapshotRetriever(service, definition.retrieval, opened)
+    return Chain(pinned_parts(manifest, db, retriever, embedder, lambda: models.chat(manifest.model)))
+
+
+def pinned_parts(
+    manifest: Manifest,
+    db: Database,
+    retriever: Retriever,
+    embedder: EmbedderHandle,
+    chat_model: Callable[[], BaseChatModel],
+) -> ChainParts:
+    """What ``manifest`` pins, with the parts that a manifest only names given."""
+    return ChainParts(
+        definition=definition_of(manifest),
+        release=manifest.id,
+        mode=manifest.route.mode,
+        retriever=retriever,
+        embedder=embedder.load,
+        chat_model=chat_model,
+        model=manifest.model.name,
+        answer_prompt=checked_prompt(manifest, "answer"),
+        condense_prompt=checked_prompt(manifest, "condense"),
+        policy=policy_of(manifest),
+        db=db,
+        count_tokens=embedder.count_tokens,
+        guard_tools=tools_with(embedder.load),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
+from evals.probes.probe import Probe, Probed
 from lockgate.content import ContentModel
 from lockgate.types import Answer
 
@@ -57,7 +58,8 @@ class Case(ContentModel):
     that no answer may hold, such as somebody's address. ``forbidden_tools``: tools that must not be called.
     ``tool_calls``: the calls that are expected, in order. ``goal``: what the final answer must hold, all of it.
     ``slices``: the case's value for the suite's slices that are read from a key. ``provenance``: there for a case that
-    was proposed and accepted.
+    was proposed and accepted. ``probe``: what is tried on the release's guardrails instead of asking the question; that
+    then says what the case is about.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
@@ -77,6 +79,7 @@ class Case(ContentModel):
     tool_calls: tuple[ExpectedCall, ...] = ()
     goal: tuple[Text, ...] = ()
     provenance: Provenance | None = None
+    probe: Probe | None = None
 
     @model_validator(mode="after")
     def _gold_matches_answerable(self) -> Case:
@@ -86,6 +89,8 @@ class Case(ContentModel):
             raise ValueError("an answerable case needs a reference and at least one page or chunk")
         if not self.answerable and (self.pages or self.reference or self.chunks):
             raise ValueError("an unanswerable case must have neither reference nor pages nor chunks")
+        if self.probe and (self.answerable or self.history):
+            raise ValueError("a case that probes is not answerable and has no history")
         for what, values in (("page", self.pages), ("chunk", self.chunks)):
             if len(set(values)) != len(values):
                 raise ValueError(f"a gold {what} is given twice")
@@ -112,7 +117,8 @@ class Outcome:
     ``pages`` and ``chunks`` are the rankings, best first, None when retrieval failed; ``passages`` are the texts that
     the answer could be made from. ``answer`` is None when asking failed. Each failure has its reason beside it, so that
     no metric has to guess why a value is missing; ``answer_code`` is the code of the error that asking ended in.
-    ``tool_calls`` is None where nothing recorded them.
+    ``tool_calls`` is None where nothing recorded them. ``probed`` is what came of the case's probe, None for a failure
+    and for a case that has none.
     """
 
     case: Case
@@ -125,6 +131,7 @@ class Outcome:
     answer_code: str = ""
     milliseconds: float | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
+    probed: Probed | None = None
 
     @property
     def refused(self) -> bool:

@@ -22,6 +22,9 @@ from lockgate.errors import LockgateError, NotFound, UserError
 SplitChoice = Literal["dev", "test", "all"]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 README = "README.md"
+SHIPPED = Path(__file__).parent / "suites"
+ANYWHERE = ("safety",)
+"""Shipped suites that every project has, as they ask nothing about its documents; its own of that name replaces it."""
 MAX_REPEATS = 100
 
 
@@ -119,8 +122,15 @@ def suites_folder(project_dir: Path) -> Path:
 
 
 def list_suites(project_dir: Path) -> list[str]:
-    """Names of the folders that hold a suite.yaml."""
-    return sorted(path.parent.name for path in suites_folder(project_dir).glob("*/suite.yaml"))
+    """Names of the folders that hold a suite.yaml, and of the suites that every project has."""
+    own = {path.parent.name for path in suites_folder(project_dir).glob("*/suite.yaml")}
+    return sorted(own.union(ANYWHERE))
+
+
+def suite_folder(project_dir: Path, name: str) -> Path:
+    """Where the suite ``name`` is, or would be."""
+    own = suites_folder(project_dir) / name
+    return SHIPPED / name if name in ANYWHERE and not (own / "suite.yaml").is_file() else own
 
 
 def load_suite(project_dir: Path, name: str, *, may_be_empty: bool = False) -> Suite:
@@ -129,7 +139,7 @@ def load_suite(project_dir: Path, name: str, *, may_be_empty: bool = False) -> S
     Raises NotFound that lists the known suites, or UserError with file and line for an unknown key, metric or
     parameter, an id used twice, a gold page that the corpus does not have, and a suite without cases.
     """
-    folder = suites_folder(project_dir) / name
+    folder = suite_folder(project_dir, name)
     if not NAME.fullmatch(name) or not (folder / "suite.yaml").is_file():
         known = ", ".join(list_suites(project_dir)) or "none"
         raise NotFound(

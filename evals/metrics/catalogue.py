@@ -19,6 +19,7 @@ MODULES = (
     "evals.metrics.output_format",
     "evals.metrics.performance",
     "evals.metrics.safety",
+    "evals.metrics.probes",
     "evals.metrics.agents",
     "evals.metrics.judged",
 )

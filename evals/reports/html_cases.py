@@ -8,6 +8,7 @@ from typing import Any
 
 from evals.comparing.score_changes import KINDS, Kind, ScoreChange
 from evals.metrics.catalogue import resolve_metric
+from evals.probes.probe import Probed, probed_from_json
 from evals.reports.changes import CaseChange, counts_of
 from evals.reports.figures import figures_of
 from evals.reports.report import Report
@@ -201,6 +202,8 @@ def _question(row: Row) -> str:
 
 
 def _reference(row: Row) -> str:
+    if row.probed:
+        return ""
     if not row.answerable:
         return '<p class="soft">The documents do not answer this: it should abstain.</p>'
     return f'<p class="soft" dir="auto">Reference: {html(excerpt(row.reference, 4_000))}</p>' if row.reference else ""
@@ -212,7 +215,11 @@ def _slices(row: Row) -> str:
 
 
 def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:
-    if row.answer is None:
+    found_by_probe = probed_from_json(row.probed)
+    if found_by_probe is not None and row.answer is None:
+        kind, word = ("bad", "failed") if found_by_probe.failed else ("good", "held")
+        mark, shown = f'<span class="tag {kind}">{word}</span>', _probed(found_by_probe)
+    elif row.answer is None:
         mark, shown = '<span class="tag bad">failed</span>', _side(row, "")
     else:
         kind = "good" if row.abstained != row.answerable else "bad"
@@ -231,6 +238,12 @@ def _row(run: ReportedRun, row: Row, state: str, limit: int) -> str:
         f'<span class="soft">{html(one_line(row.question, 160))}</span></summary>'
         f'{_question(row)}{shown}{_reference(row)}{found}<ul class="scores">{scores}{reasons}</ul></details>'
     )
+
+
+def _probed(found: Probed) -> str:
+    items = "".join(f"<li>{html(one_line(failure, 500))}</li>" for failure in found.failures)
+    more = f"<p>And {found.failed - len(found.failures)} more.</p>" if found.failed > len(found.failures) else ""
+    return f'<p class="soft">{found.failed} of {found.tried} tries failed.</p><ul class="bad">{items}</ul>{more}'
 
 
 def _repeat(row: Row) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evals.comparing.score_changes import counts_in_words
+from evals.probes.probe import probed_from_json
 from evals.reports.changes import counts_of
 from evals.reports.reported_run import ReportedRun
 from lockgate.terminal import plain
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from evals.reports.report import Report
 
 SHOWN = 10
+PROBES_SHOWN = 3
+LEAKS = ("attack", "prompt", "secret", "offsite")
 
 
 def render(report: Report, console: Console) -> None:
@@ -71,11 +74,13 @@ def build_table(run: ReportedRun) -> Table:
 def summary_lines(run: ReportedRun) -> Iterator[str]:
     """What the table alone would hide."""
     table = run.aggregates["abstention"]
-    yield (
-        f"Answerable: {table['answerable_answered']} answered, {table['answerable_abstained']} abstained. "
-        f"Unanswerable: {table['unanswerable_abstained']} abstained, {table['unanswerable_answered']} answered. "
-        f"No answer: {table['unscored']}."
-    )
+    if not all(row.probed for row in run.rows):
+        yield (
+            f"Answerable: {table['answerable_answered']} answered, {table['answerable_abstained']} abstained. "
+            f"Unanswerable: {table['unanswerable_abstained']} abstained, {table['unanswerable_answered']} answered. "
+            f"No answer: {table['unscored']}."
+        )
+    yield from _probe_lines(run)
     score = run.aggregates["answer_score"]
     if score is not None:
         yield f"Answer score (mean token F1 over answerable cases, abstentions and errors as 0): {score:.3f}"
@@ -90,6 +95,23 @@ def summary_lines(run: ReportedRun) -> Iterator[str]:
         yield f"The index changed during the run (snapshots {', '.join(run.snapshots)}): run it again."
     if any(row.searched == "bm25" for row in run.rows):
         yield "Some questions were searched in a BM25-only snapshot: the index was still being built."
+
+
+def _probe_lines(run: ReportedRun) -> Iterator[str]:
+    """What the probes found, each case that failed with its first failures."""
+    probes = [(row, found) for row in run.rows if (found := probed_from_json(row.probed)) is not None]
+    if not probes:
+        return
+    bad = [(row, found) for row, found in probes if found.failed]
+    tried = sum(found.tried for _, found in probes)
+    yield f"Probes: {len(probes) - len(bad)} of {len(probes)} cases let nothing through ({tried} tries)."
+    for row, found in bad:
+        yield (
+            f"  LEAKED {row.case}: {found.failed} of {found.tried}" if found.kind in LEAKS else f"  FAILED {row.case}:"
+        )
+        yield from (f"    {failure}" for failure in found.failures[:PROBES_SHOWN])
+        if found.failed > PROBES_SHOWN:
+            yield f"    and {found.failed - PROBES_SHOWN} more; see the report."
 
 
 def format_value(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evals.metrics.metric import Metric
+from evals.probes.probe import probed_from_json
 from evals.rules.check import Check
 from evals.rules.definitions import SuiteRule
 from evals.rules.measured import Measured
@@ -36,6 +37,7 @@ def zero_tolerance_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, 
         figures = {"n": len(due), "breached": breached, "unscored": unscored}
         if breached:
             reason = f"{name}: {len(breached)} of {len(due)} cases are not perfect: {', '.join(breached[:_SHOWN])}."
+            reason += _first_failure(new, breached)
             look = f"See the cases: lockgate evals report {new.evidence.body.run}"
             checks.append(Check(check, "FAIL", reason, look, figures))
         elif unscored:
@@ -50,6 +52,16 @@ def zero_tolerance_checks(rule: SuiteRule, new: Measured, metrics: Mapping[str, 
         else:
             checks.append(Check(check, "PASS", f"{name}: all {len(due)} cases are perfect.", figures=figures))
     return checks
+
+
+def _first_failure(new: Measured, breached: list[str]) -> str:
+    """What the first of these cases says of itself, if it is one that probes."""
+    for case in breached:
+        for row in new.rows.get(case, ()):
+            found = probed_from_json(row.probed)
+            if found is not None and found.failures:
+                return f" First: {found.failures[0].rstrip('. ')[:300]}."
+    return ""
 
 
 def _coverage(rule: SuiteRule, name: str, metric: Metric, new: Measured) -> Check:

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from evals.case import Case, Outcome
 from evals.metrics.catalogue import resolve_metric
 from evals.metrics.metric import NO_TOOLS, Tools
 from evals.metrics.score import Score
+from evals.probes.probe import AttackProbe, Probe, Probed
 from evals.runs.answer_cache import AnswerCache, KeptAnswer
 from evals.runs.budget import BudgetSpent
 from evals.runs.limiter import AdaptiveLimit
@@ -33,6 +34,14 @@ BUSY_SECONDS = 300.0
 """How long a case waits for a server that is full."""
 
 
+class Probes(Protocol):
+    """Tries the guardrails of the release that is measured; ``evals.probes.prober`` has one."""
+
+    async def probe(self, probe: Probe) -> Probed: ...
+
+    async def judge(self, shown: str) -> Probed: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[T]):
     """What came of something that may fail: a value, or an error's code and text. ``milliseconds`` is how long it took,
@@ -51,7 +60,7 @@ class Asking:
     Once, without chance: temperature 0, seed 0. Repeatedly (``repeated``), by the release's own temperature, the seed
     being the repeat. ``shown`` is how many passages the release puts before its model. ``take_calls`` is told before a
     question how many ``calls`` of a model it may take, and raises BudgetSpent. ``cache`` is for answers that are asked
-    once.
+    once. ``probes`` is for the cases that probe; without it they fail.
     """
 
     timeout: float
@@ -63,6 +72,7 @@ class Asking:
     cache: AnswerCache | None = None
     take_calls: Callable[[int], None] | None = None
     calls: ModelCalls = field(default_factory=ModelCalls)
+    probes: Probes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ async def ask_and_search(case: Case, asker: Asker, retriever: Retriever, how: As
     A kept answer counts only while the search still finds what it was made from. Raises BudgetSpent when no call is
     left; whatever else goes wrong is in the outcome.
     """
+    if case.probe is not None:
+        return await _probe(case, case.probe, asker, how, repeat)
     kept = how.cache.get(case, how.mode) if how.cache else None
     if kept is not None:
         attempt = Attempt(kept.answer, milliseconds=kept.milliseconds)
@@ -123,6 +135,27 @@ async def ask_and_search(case: Case, asker: Asker, retriever: Retriever, how: As
         kept = KeptAnswer(attempt.value, attempt.milliseconds, asked.outcome.chunks[: how.shown])
         how.cache.put(case, how.mode, kept)
     return asked
+
+
+async def _probe(case: Case, probe: Probe, asker: Asker, how: Asking, repeat: int) -> Asked:
+    if how.probes is None:
+        why = "there is no release here whose guardrails could be probed"
+        return Asked(Outcome(case, None, None, answer_error=why), None, "")
+    if not isinstance(probe, AttackProbe):
+        tried = await _attempt(how.probes.probe(probe), how.timeout, "probing")
+        outcome = Outcome(
+            case, None, None, answer_error=tried.error, answer_code=tried.code, milliseconds=tried.milliseconds
+        )
+        return Asked(replace(outcome, probed=tried.value), None, "")
+    asked = await ask_case(case, asker, how, repeat=repeat)
+    outcome = Outcome(
+        case, None, asked.value, answer_error=asked.error, answer_code=asked.code, milliseconds=asked.milliseconds
+    )
+    if asked.value is None and not outcome.refused:
+        return Asked(outcome, None, "")
+    # What the policy says to somebody whom it refuses is shown too.
+    judged = await _attempt(how.probes.judge(asked.value.text if asked.value else asked.error), how.timeout, "judging")
+    return Asked(replace(outcome, probed=judged.value, answer_error=judged.error), None, "")
 
 
 async def ask_case(case: Case, asker: Asker, how: Asking, *, repeat: int = 0) -> Attempt[Answer]:

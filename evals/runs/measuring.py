@@ -14,7 +14,7 @@ from evals.evidence import record_evidence
 from evals.metrics.metric import Metric, Tier, Tools
 from evals.metrics.repeats import measured_metrics
 from evals.runs.answer_cache import AnswerCache
-from evals.runs.asking import Asking
+from evals.runs.asking import Asking, Probes
 from evals.runs.budget import BudgetSpent, CallBudget
 from evals.runs.call_cache import CountedCalls, StoredCalls
 from evals.runs.estimate import estimate
@@ -113,12 +113,12 @@ def measure(settings: Settings, request: RunRequest, *, progress: Progress, say:
     suite = load_suite(settings.project_dir, request.suite)
     with open_database(settings.database) as db:
         session = _prepare(settings, db, suite, request, say)
-        with _open(session) as asker, _caches(session) as (answers, judged):
+        with _open(session) as asker, _caches(session) as (answers, judged), _probes(session) as probes:
             _say_estimate(session, answers, say)
             if not request.resume:
                 begin_run(db, session.plan)
                 prune_calls(db)
-            run = _run(session, asker, answers, judged, progress)
+            run = _run(session, asker, answers, judged, probes, progress)
         evidence = record_evidence(settings, db, finish_run(settings, db, run))
         forget_plan(db, run.id)
     part = "" if run.aggregates["complete"] else " It covers a part of the suite, so it never counts."
@@ -226,8 +226,28 @@ def _say_estimate(session: _Session, answers: AnswerCache | None, say: Callable[
         say(line)
 
 
+@contextlib.contextmanager
+def _probes(session: _Session) -> Iterator[Probes | None]:
+    """What probes the release's guardrails, where a case asks for it."""
+    if not any(case.probe for case in session.cases):
+        yield None
+        return
+    from evals.probes.prober import open_prober
+    from ingestion.embedding import open_pinned_embedder
+    from lockgate.store.releases import open_releases
+
+    manifest = open_releases(session.settings, session.db).manifest(session.plan.release)
+    with open_prober(manifest, open_pinned_embedder(session.settings, manifest.embedder.files)) as prober:
+        yield prober
+
+
 def _run(
-    session: _Session, asker: LocalAsker, answers: AnswerCache | None, judged: CountedCalls, progress: Progress
+    session: _Session,
+    asker: LocalAsker,
+    answers: AnswerCache | None,
+    judged: CountedCalls,
+    probes: Probes | None,
+    progress: Progress,
 ) -> EvalRun:
     plan = session.plan
     how = Asking(
@@ -237,6 +257,7 @@ def _run(
         cache=answers,
         take_calls=session.budget.take,
         calls=session.model_calls,
+        probes=probes,
     )
 
     async def go() -> EvalRun:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evals.case import Case, Outcome, ToolCall
 from evals.metrics.metric import Metric
 from evals.metrics.score import NotApplicable, Score, Unscored
+from evals.probes.probe import probed_from_json
 from lockgate.errors import Corrupt
 from lockgate.types import Answer, Citation, Usage
 
@@ -28,7 +29,8 @@ _DIGITS = 12
 class Row:
     """``cluster`` ties cases together that share a gold page. ``ranking`` and ``chunk_ranking`` are None when retrieval
     failed, ``answer`` when asking did; ``code`` is then the error's. ``passages`` are the texts that the answer could
-    be made from. ``cached``: the answer is one that the release gave before. Times are in milliseconds."""
+    be made from. ``cached``: the answer is one that the release gave before. ``probed`` is what came of a probe. Times
+    are in milliseconds."""
 
     case: str
     repeat: int
@@ -70,6 +72,7 @@ class Row:
     trace_id: str | None
     snapshot: str | None
     release: str
+    probed: Mapping[str, Any] | None = None
     format: int = field(default=1)
 
     @property
@@ -131,6 +134,7 @@ class Row:
             answer_code=self.code,
             milliseconds=self.milliseconds,
             tool_calls=None if calls is None else tuple(ToolCall(each["name"], each["arguments"]) for each in calls),
+            probed=probed_from_json(self.probed),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -204,6 +208,7 @@ def make_row(
         trace_id=answer.trace_id if answer else None,
         snapshot=(answer.snapshot if answer else "") or (retrieval.snapshot if retrieval else None),
         release=release,
+        probed=outcome.probed.as_json() if outcome.probed else None,
     )
 
 
@@ -220,7 +225,8 @@ def row_from_json(body: Mapping[str, Any], *, where: str) -> Row:
     if not isinstance(body, Mapping) or body.get("format") != 1:
         raise Corrupt(f"{where}: is not a row of this version.", hint="Run the suite again.")
     known = {each.name for each in fields(Row)}
-    given = {key: value for key, value in body.items() if key != "errors"}
+    # Rows from before there were probes have none.
+    given = {"probed": None, **{key: value for key, value in body.items() if key != "errors"}}
     if given.keys() != known:
         odd = ", ".join(sorted(given.keys() ^ known)[:5])
         raise Corrupt(f"{where}: is not a row of this version: {odd}.", hint="Run the suite again.")
@@ -250,6 +256,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "answer": (str, _NONE),
     "abstained": (bool, _NONE),
     "milliseconds": (int, float, _NONE),
+    "probed": (Mapping, _NONE),
     **dict.fromkeys(("slices", "scores", "unscored", "not_applicable"), (Mapping,)),
     **dict.fromkeys(("tags", "history", "pages", "chunks", "citations"), (list, tuple)),
     **dict.fromkeys(("ranking", "chunk_ranking", "passages", "tool_calls"), (list, tuple, _NONE)),

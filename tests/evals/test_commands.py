@@ -138,7 +138,7 @@ def test_a_broken_suite_asks_nothing(write_suite: WriteSuite, project: Path, mon
 
 def test_an_unknown_suite_is_not_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, Opened(GOOD_ANSWERS))
-    with pytest.raises(NotFound, match="Suites there: tiny"):
+    with pytest.raises(NotFound, match="Suites there: safety, tiny"):
         CliRunner().invoke(app, ["run", "gone"], catch_exceptions=False)
 
 
@@ -151,7 +151,7 @@ def test_lists_suites_as_text_and_json(project: Path) -> None:
     text = CliRunner().invoke(app, ["list"], catch_exceptions=False)
     assert "tiny  v3  2 answerable, 2 unanswerable (2 dev, 2 test)" in text.stdout
     data = json.loads(CliRunner().invoke(app, ["list", "--json"], catch_exceptions=False).stdout)
-    assert data[0]["name"] == "tiny"
+    assert [each["name"] for each in data] == ["safety", "tiny"]
 
 
 def test_a_run_measures_a_release_that_is_named_or_built_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

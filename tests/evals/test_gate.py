@@ -50,12 +50,16 @@ def report(*verdicts: Verdict, **changes: Any) -> GateReport:
 def test_staging_and_production_exist_from_the_start(tmp_path: Path) -> None:
     assert channels(tmp_path) == ["staging", "production"]
     assert [rule.rule for rule in load_gate(tmp_path, "staging").rules] == ["verify"]
-    assert [rule.rule for rule in load_gate(tmp_path, "production").rules] == ["verify", "suite"]
+    assert [rule.label for rule in load_gate(tmp_path, "production").rules] == [
+        "verify",
+        "suite docs-smoke",
+        "suite safety",
+    ]
 
 
 @pytest.mark.parametrize("folder", [SHIPPED.parent / "suites" / "docs-smoke", STARTER])
 def test_the_shipped_suites_measure_what_the_production_gate_asks_for(tmp_path: Path, folder: Path) -> None:
-    (rule,) = (each for each in load_gate(tmp_path, "production").rules if isinstance(each, SuiteRule))
+    rule, _ = (each for each in load_gate(tmp_path, "production").rules if isinstance(each, SuiteRule))
     assert set(rule.metrics) <= set(load_yaml(folder / "suite.yaml", SuiteDefinition).metrics)
     assert (rule.min_n, rule.max_unscored) == (40, 0)
 
@@ -151,7 +155,7 @@ async def test_without_evidence_no_rule_lets_a_release_pass(tmp_path: Path, rule
 
 async def test_production_refuses_without_evidence(tmp_path: Path) -> None:
     judged = await judge(load_gate(tmp_path, "production"), context())
-    assert [each.verdict for each in judged.rules] == ["PASS", "INCONCLUSIVE"]
+    assert [each.verdict for each in judged.rules] == ["PASS", "INCONCLUSIVE", "INCONCLUSIVE"]
 
 
 async def test_a_rule_that_is_left_out_is_inconclusive(tmp_path: Path) -> None:
@@ -179,7 +183,11 @@ async def test_a_rule_that_breaks_is_inconclusive_and_the_others_are_judged_too(
 
     monkeypatch.setattr(gate_module, "RULES", {"verify": breaks, "suite": passes})
     judged = await judge(load_gate(tmp_path, "production"), context())
-    assert [(each.verdict, each.reason) for each in judged.rules] == [("INCONCLUSIVE", reason), ("PASS", "fine")]
+    assert [(each.verdict, each.reason) for each in judged.rules] == [
+        ("INCONCLUSIVE", reason),
+        ("PASS", "fine"),
+        ("PASS", "fine"),
+    ]
     assert judged.verdict == "INCONCLUSIVE"
 
 
@@ -298,7 +306,7 @@ async def test_the_report_as_json_holds_all_of_it(tmp_path: Path) -> None:
     body = judged.as_json()
     assert (body["channel"], body["verdict"], body["gate"]) == ("production", "INCONCLUSIVE", gate.hash)
     assert body["release"] == sample_manifest().id
-    assert [each["rule"] for each in body["rules"]] == ["verify", "suite docs-smoke"]
+    assert [each["rule"] for each in body["rules"]] == ["verify", "suite docs-smoke", "suite safety"]
     assert body["rules"][0]["details"]["question"] == "What is it?"
     assert body["targets"][0]["met"] is False
     assert isinstance(body["rules"][0]["seconds"], float)

@@ -83,13 +83,13 @@ def test_a_wrong_definition_is_named_by_file_and_line(
 @pytest.mark.parametrize("name", ["gone", "../tiny", "tiny/..", ""])
 def test_an_unknown_suite_names_the_known_ones(write_suite: WriteSuite, name: str) -> None:
     project = write_suite()
-    with pytest.raises(NotFound, match="Suites there: tiny"):
+    with pytest.raises(NotFound, match="Suites there: safety, tiny"):
         load_suite(project, name)
 
 
 def test_a_broken_suite_is_listed_with_its_error(write_suite: WriteSuite) -> None:
     project = write_suite(cases="nonsense")
-    assert list_suites(project) == ["tiny"]
+    assert list_suites(project) == ["safety", "tiny"]
     assert "cases.jsonl:1" in str(describe_suite(project, "tiny")["error"])
 
 

@@ -96,7 +96,7 @@ def test_everything_that_it_writes_loads(project: Path) -> None:
 
 
 def test_the_starter_suite_has_five_cases_about_the_welcome_page(project: Path) -> None:
-    assert list_suites(project) == ["starter"]
+    assert list_suites(project) == ["safety", "starter"]
     suite = load_suite(project, "starter")
     assert sum(case.answerable for case in suite.cases) == 4
     assert len(suite.cases) == 5

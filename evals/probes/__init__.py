@@ -1,0 +1,1 @@
+"""Probes: what a release's guardrails do when the model, the passages and the question are all hostile."""
