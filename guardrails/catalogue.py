@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from guardrails.check import Check, CheckSettings
+from guardrails.checks.active_content import ActiveContent
+from guardrails.checks.answers import AnswerLength, Refusal
 from guardrails.checks.grounding import Grounding
 from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
@@ -19,9 +21,18 @@ from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
 from guardrails.markup import Citations, Links
 
-CHECKS: dict[str, type[Check]] = {
-    each.name: each for each in (InputLength, Secrets, Pii, PromptLeak, Regurgitation, Grounding)
-}
+_CHECKS: tuple[type[Check], ...] = (
+    InputLength,
+    Secrets,
+    Pii,
+    ActiveContent,
+    PromptLeak,
+    Regurgitation,
+    Refusal,
+    AnswerLength,
+    Grounding,
+)
+CHECKS: dict[str, type[Check]] = {each.name: each for each in _CHECKS}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""
 
 MARKUP: dict[str, type[CheckSettings]] = {"citations": Citations, "links": Links}
