@@ -674,14 +674,25 @@ def _pull_request() -> int | None:
 
 
 def _suites(project: Path) -> list[str]:
-    """Those that were asked for, else all of the project's. Raises Stop for what is no name of a suite."""
+    """Those that were asked for, else all of the project's and those that its gate names, such as the one that ships
+    with Lockgate. Raises Stop for what is no name of a suite."""
     wanted = given("SUITES").replace(",", " ").split()
     if not wanted:
         wanted = sorted(path.parent.name for path in (project / "evals" / "suites").glob("*/suite.yaml"))
+        wanted += _gated_suites(project) if wanted else []
     for name in wanted:
         if not _NAME.match(name):
             raise Stop(f"suites: {name[:80]!r} is not the name of a suite.")
     return list(dict.fromkeys(wanted))
+
+
+def _gated_suites(project: Path) -> list[str]:
+    """Lockgate reads the gate; here a name that is missed makes it INCONCLUSIVE, and one too many costs a run."""
+    try:
+        text = (project / "evals" / "gates" / f"{given('CHANNEL') or 'production'}.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return []
+    return re.findall(r"^\s+suite: ([a-z0-9][a-z0-9-]*)\s*$", text, re.MULTILINE)
 
 
 def _inside(root: Path, folder: str, what: str) -> Path:
