@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nicegui import ui
 
 from lockgate.types import Answer, Citation
@@ -23,6 +25,7 @@ class Reply:
         self._metrics = metrics
         self._text = ""
         self._citations: dict[int, Citation] = {}
+        self._underlines: list[safe_markdown.Underline] = []
         self._body = box("lg-reply", "article").props("aria-label=Answer")
         with self._body:
             with box("lg-wait") as self._waiting:
@@ -50,7 +53,8 @@ class Reply:
             return
         self._waiting.set_visibility(False)
         self._answer.set_visibility(True)
-        self._answer.set_content(safe_markdown.render(self._text, {n: c.title for n, c in self._citations.items()}))
+        titles = {number: citation.title for number, citation in self._citations.items()}
+        self._answer.set_content(safe_markdown.render(self._text, titles, self._underlines))
 
     def finish(self, answer: Answer) -> None:
         """The answer as the chain ended it, with everything that comes with it."""
@@ -58,6 +62,7 @@ class Reply:
             return
         self._text = answer.text
         self._citations = {citation.number: citation for citation in answer.citations}
+        self._underlines = list(underlines_of(answer))
         if answer.abstained:
             self._show_absent()
         else:
@@ -111,8 +116,17 @@ class Reply:
         if answer.snapshot:
             done = "Looked in" if answer.abstained else "Answered from"
             notes.append(f"{done} snapshot {answer.snapshot[:12]}, release {answer.release[:12]}{_through(answer)}.")
+        if self._underlines:
+            self._show_unsupported()
         for note in notes:
             words(safe_markdown.visible(note), "lg-note")
+
+    def _show_unsupported(self) -> None:
+        count = len(self._underlines)
+        what, it = ("sentence lacks", "it") if count == 1 else ("sentences lack", "them")
+        with box("lg-doubt").props("role=note"):
+            icons.icon(icons.ABSENT)
+            words(f"The underlined {what} support in the passages. Check before you rely on {it}.")
 
     def _cite(self, event: object) -> None:
         number = getattr(event, "args", None)
@@ -123,6 +137,13 @@ class Reply:
     def _open(self, citation: Citation) -> None:
         with self._body:
             open_source(citation)
+
+
+def underlines_of(answer: Answer) -> Iterator[safe_markdown.Underline]:
+    """What of the answer lacks support, and how sure that is."""
+    for each in answer.grounding.unsupported if answer.grounding else ():
+        what = "Contradicts the passages" if each.status == "contradicted" else "Not found in the passages"
+        yield safe_markdown.Underline(each.start, each.end, f"{what} ({each.score:.0%} sure)")
 
 
 def _through(answer: Answer) -> str:

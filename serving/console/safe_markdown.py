@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +30,21 @@ _INVISIBLE = re.compile(
 _JOINERS = re.compile(
     "(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])|^[\u200c\u200d]+|[\u200c\u200d]+$"
 )
+# Punctuation, which the Markdown around it does not mind. A text's own are replaced while there is something to mark.
+_OPEN, _CLOSE = "\u2e28", "\u2e29"
+_EDGES = str.maketrans({_OPEN: "(", _CLOSE: ")"})
+_EDGE = re.compile(f"([{_OPEN}{_CLOSE}])")
+_BLOCK_START = re.compile(r"(?:[ \t]*(?:[-*+>]|#{1,6}|\d{1,9}[.)])[ \t]+)*")
 _MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]([.,;:!?)]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Underline:
+    """The part ``start``..``end`` of a text, and what is said of it."""
+
+    start: int
+    end: int
+    label: str
 
 
 def visible(text: str) -> str:
@@ -42,12 +57,31 @@ def marked(text: str) -> str:
     return _INVISIBLE.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
 
 
-def render(text: str, citations: Mapping[int, str] | None = None) -> str:
+def render(text: str, citations: Mapping[int, str] | None = None, underlines: Sequence[Underline] = ()) -> str:
     """HTML of the Markdown ``text``. A marker ``[n]`` whose number is in ``citations`` becomes a button with
-    ``data-cite="n"``, labelled with the title that the mapping gives."""
-    cut = visible(text[:MAX_CHARACTERS])
+    ``data-cite="n"``, labelled with the title that the mapping gives. ``underlines`` come in order, apart."""
+    shown = [each for each in underlines if 0 <= each.start < each.end <= MAX_CHARACTERS]
+    cut = visible(_with_edges(text[:MAX_CHARACTERS], shown) if shown else text[:MAX_CHARACTERS])
+    given = {"citations": dict(citations or {}), "labels": [each.label for each in shown]}
+    html = str(_markdown().render(cut, given))
     # Once more on the result: an entity such as &#x202e; is a character only after parsing.
-    return visible(str(_markdown().render(cut, {"citations": dict(citations or {})})))
+    return visible(html.replace(_OPEN, "").replace(_CLOSE, "") if shown else html)
+
+
+def _with_edges(text: str, underlines: Sequence[Underline]) -> str:
+    """``text`` with a sign at each end of what is underlined; what makes a line a list or a heading stays in front."""
+    text = text.translate(_EDGES)
+    pieces: list[str] = []
+    at = 0
+    for each in underlines:
+        found = _BLOCK_START.match(text, each.start, each.end)
+        start = found.end() if found else each.start
+        if each.start < at or start >= each.end:
+            pieces.append(_OPEN + _CLOSE)  # keeps the count
+            continue
+        pieces += [text[at:start], _OPEN, text[start : each.end], _CLOSE]
+        at = each.end
+    return "".join([*pieces, text[at:]])
 
 
 def shown_host(url: str) -> str | None:
@@ -70,12 +104,14 @@ def _markdown() -> MarkdownIt:
     markdown.enable(["table", "strikethrough"]).disable("reference")  # [1]: would turn every marker into a link
     markdown.validateLink = lambda url: shown_host(url) is not None  # type: ignore[method-assign]
     # Before escaped characters become plain text: a document's "\[1]" is no marker.
-    markdown.core.ruler.before("text_join", "citations", _mark_citations)
+    markdown.core.ruler.before("text_join", "underlines", _underline)
+    markdown.core.ruler.before("underlines", "citations", _mark_citations)
     rules: dict[str, Any] = {
         "link_open": _open_link,
         "link_close": _close_link,
         "image": _image,
         "citation": _citation,
+        "underlined": _underlined,
         "fence": _code,
         "code_block": _code,
     }
@@ -112,6 +148,54 @@ def _split(token: Token, known: Mapping[int, str]) -> list[Token]:
         pieces[-1].content = found[2]
         at = found.end()
     return [*pieces, _text(token.content[at:])] if at else [token]
+
+
+def _underline(state: Any) -> None:
+    """Split the text tokens at the signs. Each text between them is underlined by itself, so that it nests whatever
+    emphasis or link it is in."""
+    edges = _Edges(iter(state.env.get("labels", ())))
+    for block in state.tokens:
+        if block.type != "inline" or not block.children:
+            edges.pass_by(block)
+            continue
+        children: list[Token] = []
+        for token in block.children:
+            if token.type == "text":
+                children += edges.split(token.content)
+            else:
+                edges.pass_by(token)
+                children.append(token)
+        block.children = children
+
+
+@dataclass(slots=True)
+class _Edges:
+    """Reads the signs in order; ``label`` is that of the underline which is open, if one is."""
+
+    labels: Iterator[str]
+    label: str | None = None
+
+    def split(self, text: str) -> Iterator[Token]:
+        for piece in _EDGE.split(text):
+            if piece == _OPEN:
+                self.label = next(self.labels, None)
+            elif piece == _CLOSE:
+                self.label = None
+            elif piece and self.label is not None:
+                yield Token("underlined", "", 0, content=piece, meta={"label": self.label})
+            elif piece:
+                yield _text(piece)
+
+    def pass_by(self, token: Token) -> None:
+        """Code stays as it is, without the signs."""
+        if token.type != "inline" and _EDGE.search(token.content):
+            token.content = "".join([each.content for each in self.split(token.content)])
+
+
+def _underlined(tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    token = tokens[index]
+    label = escape(visible(token.meta["label"]), quote=True)
+    return f'<span class="lg-unsupported" title="{label}">{escape(token.content)}</span>'
 
 
 def _text(content: str) -> Token:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.console.safe_markdown import render, shown_host, visible
+from serving.console.safe_markdown import Underline, render, shown_host, visible
 
 ALLOWED = {
     "p", "a", "span", "em", "strong", "s", "code", "pre", "ul", "ol", "li", "blockquote", "hr", "br", "button",
@@ -171,3 +171,44 @@ def test_an_entity_does_not_bring_a_disguise_back() -> None:
 
 def test_a_very_long_answer_is_cut_not_parsed_for_ever() -> None:
     assert len(render("word " * 200_000)) < 300_000
+
+
+def underlined(text: str, *parts: str) -> str:
+    return render(text, {1: "Keys"}, [Underline(text.index(each), text.index(each) + len(each), "?") for each in parts])
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "shown"),
+    [
+        (
+            "Keys rotate. They expire [1].",
+            "They expire [1].",
+            'Keys rotate. <span class="lg-unsupported" title="?">They',
+        ),
+        ("- One thing.\n- Two.", "- One thing.", '<li><span class="lg-unsupported" title="?">One thing.</span></li>'),
+        ("**Bold is** plain.", "**Bold is** plain.", '<strong><span class="lg-unsupported" title="?">Bold is</span>'),
+        ("_It is_ so.", "_It is_ so.", '<em><span class="lg-unsupported" title="?">It is</span></em>'),
+        ("Run `rm x` now.", "Run `rm x` now.", "<code>rm x</code>"),
+        ("```\nA fence. Two.\n```", "A fence.", "<code>A fence. Two.\n</code>"),
+        ("One ⸨two⸩ three.", "three.", "One (two) "),
+        ("<b onclick=x>Hi</b> you.", "<b onclick=x>Hi</b> you.", "&lt;b onclick=x&gt;Hi&lt;/b&gt; you."),
+    ],
+)
+def test_what_lacks_support_is_underlined_within_its_markup(text: str, part: str, shown: str) -> None:
+    html = underlined(text, part)
+    assert shown in html
+    assert "⸨" not in html
+    assert "⸩" not in html
+
+
+def test_code_between_does_not_mix_up_what_is_said_of_two_sentences() -> None:
+    text = "First one.\n\n```\nsecond\n```\n\nThird one."
+    places = [(text.index(each), text.index(each) + len(each)) for each in ("First one.", "second", "Third one.")]
+    html = render(text, {}, [Underline(*place, f'said of "{number}') for number, place in enumerate(places)])
+    assert 'title="said of &quot;0">First one.</span>' in html
+    assert 'title="said of &quot;2">Third one.</span>' in html
+
+
+@pytest.mark.parametrize("place", [(-3, 2), (5, 5), (9, 4), (0, 10**9)])
+def test_a_place_outside_of_the_text_underlines_nothing(place: tuple[int, int]) -> None:
+    assert render("Keys rotate.", {}, [Underline(*place, "?")]) == render("Keys rotate.")
