@@ -15,11 +15,6 @@ from lockgate.terminal import progress_bars
 app = typer.Typer(no_args_is_help=True, help="Train detectors and adapters from recipes.")
 
 
-@app.callback()
-def _finetune() -> None:
-    """Keeps ``grounding`` a word of its own while it is the only command."""
-
-
 @app.command()
 def grounding(
     ctx: typer.Context,
@@ -47,3 +42,31 @@ def grounding(
         return
     typer.echo(table(trained.figures))
     typer.echo(f"{trained.detector.name}\t{out}")
+
+
+@app.command()
+def injection(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Option(help="Folder with one folder for each source of the recipe.")],
+    out: Annotated[Path, typer.Option(help="Where the classifier goes.")],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file; default: the shipped one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train the injection classifier: texts, vectors, training, thresholds, figures and model card."""
+    from finetune.injection.pipeline import make_classifier
+    from finetune.injection.recipe import SHIPPED, load_recipe
+    from lockgate.models.catalogue import load_catalogue
+    from lockgate.models.embedder import load_embedder
+
+    settings = settings_of(ctx.obj)
+    loaded = load_recipe(recipe or SHIPPED)
+    embedder = load_embedder(settings, load_catalogue(settings.project_dir).get(loaded.embedder, "embedder"))
+    with progress_bars() as report:
+        trained = make_classifier(loaded, data, embedder, out, report)
+    if as_json:
+        rates = {name: asdict(rate) for name, rate in trained.rates.items()}
+        typer.echo(json.dumps({"classifier": trained.classifier.digest, "rates": rates}, indent=2))
+        return
+    for name, rate in trained.rates.items():
+        typer.echo(f"{name:<40}\t{rate.count}\t{rate.share:.3f}\t(phrases {rate.phrases:.3f})")
+    typer.echo(f"{trained.classifier.manifest.name}\t{out}")

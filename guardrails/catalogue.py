@@ -15,6 +15,7 @@ from guardrails.check import Check, CheckSettings
 from guardrails.checks.active_content import ActiveContent
 from guardrails.checks.answers import AnswerLength, Refusal
 from guardrails.checks.grounding import Grounding
+from guardrails.checks.injection import Injection
 from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
 from guardrails.checks.pii import Pii
@@ -23,6 +24,7 @@ from guardrails.markup import Citations, Links
 
 _CHECKS: tuple[type[Check], ...] = (
     InputLength,
+    Injection,
     Secrets,
     Pii,
     ActiveContent,

@@ -21,7 +21,7 @@ def tools_with(embedder: Callable[[], Embedder]) -> GuardTools:
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         return embedder().embed(texts)
 
-    return GuardTools(embed=embed)
+    return GuardTools(embed=embed, embedder=lambda: embedder().digest)
 
 
 def tools_of(settings: Settings) -> GuardTools:

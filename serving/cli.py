@@ -25,7 +25,7 @@ NOUNS = {
     "ingestion": ("ingestion.commands",),
     "chains": ("chains.commands",),
     "prompts": ("prompts.commands", "evals.prompt_commands", "evals.optimize_commands"),
-    "guardrails": ("guardrails.commands",),
+    "guardrails": ("guardrails.commands", "guardrails.calibrate_command"),
     "evals": ("evals.commands",),
     "release": (
         "chains.release_commands",
