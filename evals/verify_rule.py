@@ -16,6 +16,9 @@ MAX_QUESTIONS = 10
 QUESTION_SECONDS = 120.0
 """For one question, the loading of a model with the first one included."""
 
+CHECK_FAILED = "(failed: "
+"""Stands in what an answer says of a check that could not do its work (``guardrails.finding.Finding.in_words``)."""
+
 _SHOWN = 5
 _STAGE = "verify"
 
@@ -44,6 +47,12 @@ async def _ask_one(context: GateContext, progress: Progress) -> Finding:
         answer, why_not = await _attempt(context, question)
         if answer is None:
             failed[question] = why_not
+        elif broken := [note for note in answer.guardrails if CHECK_FAILED in note]:
+            hint = "See which checks work: lockgate doctor. Put them right, or build a release without them."
+            reason = f"Checks of its policy do not work: {'; '.join(broken[:_SHOWN])}."
+            return Finding("FAIL", reason, hint, {"question": question, "checks": broken})
+        elif answer.finish_reason == "content_filter":
+            failed[question] = "its policy blocked the answer"
         elif answer.abstained or not answer.text.strip():
             abstained.append(question)
         else:

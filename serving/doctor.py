@@ -9,13 +9,16 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lockgate.errors import LockgateError, NotFound
 from lockgate.models.catalogue import MEGABYTE
 from lockgate.owner import find_owner
 from lockgate.settings import Settings
 from serving import plan
+
+if TYPE_CHECKING:
+    from guardrails.policy import Policy
 
 TESTED_PYTHON = (3, 11)
 ENOUGH_MB = 1500
@@ -45,6 +48,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("documents", _documents),
         ("index", _index),
         ("release", _release),
+        ("checks", _checks),
         ("owner", _owner),
         ("port", _port),
     )
@@ -148,6 +152,48 @@ def _release(settings: Settings) -> Finding:
         return Finding("release", False, detail, f"Run: lockgate release rollback {channel}")
     forced = ", set past its gate" if pointed.channel and pointed.channel.forced else ""
     return Finding("release", True, f"{channel} points at {pointed.release[:12]}{forced}")
+
+
+def _checks(settings: Settings) -> Finding:
+    """Of the policy that answers now, else of the one that a release built now would pin. Each is tried once."""
+    import asyncio
+
+    from guardrails.guard import Guard
+    from guardrails.health import check_health
+    from guardrails.tools import tools_of
+
+    policy, channel = _policy(settings)
+    guard = Guard(policy, tools_of(settings))
+    asyncio.run(guard.try_out())
+    found = check_health(guard, channel)
+    broken = [each.in_words() for each in found if each.problem]
+    if broken:
+        hint = "Fetch what it needs, correct its settings, or take it out of the policy and build a release."
+        return Finding("checks", False, " ".join(broken), hint)
+    names = ", ".join(dict.fromkeys(each.check for each in found)) or "none"
+    return Finding("checks", True, f"policy {policy.name}: {names}")
+
+
+def _policy(settings: Settings) -> tuple[Policy, str]:
+    """The policy, and the channel that it is for."""
+    from chains.assembly import policy_of
+    from chains.definition import load_chain
+    from chains.target import Target, resolve
+    from guardrails.policy import load_policy
+    from lockgate.store.database import open_database
+    from lockgate.store.releases import open_releases
+
+    if settings.database_url or (settings.state_dir / "lockgate.db").exists():
+        with open_database(settings.database) as db:
+            store = open_releases(settings, db)
+            try:
+                pointed = resolve(db, store, Target(), settings.chain)
+            except NotFound:
+                pointed = None
+            if pointed is not None:
+                channel = pointed.channel.channel if pointed.channel else ""
+                return policy_of(store.manifest(pointed.release)), channel
+    return load_policy(settings.project_dir, load_chain(settings.project_dir, settings.chain).policy), ""
 
 
 def _owner(settings: Settings) -> Finding:

@@ -22,7 +22,11 @@ def health_router(backend: Backend, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", summary="Index and model answer", response_model=None)
     def readyz() -> Response:
-        """200 when a question can be answered, else 503 with what is `missing`."""
+        """200 when a question can be answered, else 503 with what is `missing`.
+
+        `checks` are the guardrails of the release that answers. While one of them does not work and what it should see
+        is blocked, the status is 503; where it is not blocked, 200 with `degraded` and a `warning`.
+        """
         readiness = backend.readiness()
         if readiness.ready:
             return JSONResponse(asdict(readiness))

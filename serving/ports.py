@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lockgate.ports import Asker, Progress, Retriever
 from lockgate.types import SnapshotKind
@@ -16,7 +17,11 @@ Vote = Literal["up", "down"]
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What answers and what does not yet. ``missing`` says in words what a caller waits for."""
+    """What answers and what does not yet. ``missing`` says in words what a caller waits for.
+
+    ``checks`` are those of the policy that answers, each with its ``problem``. One that does not work and whose
+    ``on_error`` is to block makes the server not ready; any other one that does not work makes it ``degraded``.
+    """
 
     ready: bool
     missing: tuple[str, ...] = ()
@@ -32,6 +37,8 @@ class Readiness:
     forced: bool = False
     rollout: str = ""  # in words, "" for none
     warning: str = ""  # what a person should know although answers are given
+    degraded: bool = False
+    checks: tuple[Mapping[str, Any], ...] = ()
 
 
 class Backend(Protocol):

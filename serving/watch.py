@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.errors import LockgateError, NotFound
+from serving.check_trials import CheckStanding, CheckTrials
 
 if TYPE_CHECKING:
+    from guardrails.guard import Guard
     from lockgate.release import Manifest
     from lockgate.store.channels import ChannelRecord, Rollout
     from serving.parts import Parts
@@ -41,6 +43,8 @@ class ChannelWatch:
         self._seen: dict[tuple[str, str], int] = {}
         self._pointed: PointedRelease | None = None
         self._broken: LockgateError | None = None
+        self._guard: Guard | None = None
+        self._trials = CheckTrials()
 
     @property
     def pointed(self) -> PointedRelease | None:
@@ -53,6 +57,14 @@ class ChannelWatch:
         """Why the release that the default channel points at cannot answer."""
         with self._lock:
             return self._broken
+
+    def checks(self) -> CheckStanding:
+        """How the checks of the release stand that ``pointed`` is."""
+        with self._lock:
+            guard, pointed = self._guard, self._pointed
+        if guard is None or pointed is None:
+            return CheckStanding()
+        return self._trials.standing(guard, pointed.record.channel)
 
     def run(self, closing: threading.Event) -> None:
         while not closing.wait(WATCH_SECONDS):
@@ -74,31 +86,33 @@ class ChannelWatch:
                 if self._seen.get((record.channel, record.chain)) != current.version:
                     self._seen[record.channel, record.chain] = current.version
                     moved.append(current)
-        pointed, broken = self._default()
+        pointed, broken, guard = self._default()
+        if guard is not None:
+            self._trials.see_to(guard)
         with self._lock:
-            self._pointed, self._broken = pointed, broken
+            self._pointed, self._broken, self._guard = pointed, broken, guard
         # After everything that must not wait: a model may take seconds to load.
         for record in moved:
             self._make_ready(record)
 
-    def _default(self) -> tuple[PointedRelease | None, LockgateError | None]:
+    def _default(self) -> tuple[PointedRelease | None, LockgateError | None, Guard | None]:
         from chains.target import Target, resolve
 
         parts, before = self._parts, self.pointed
         try:
             found = resolve(parts.db, parts.store, Target(), self._chain)
         except NotFound:
-            return None, None
+            return None, None, None
         assert found.channel is not None  # noqa: S101 - Target() names no release
         try:
             # Assembled, not only read: a release whose snapshot or model is not here cannot answer either.
-            parts.shelf.get(found.release)
+            guard = parts.shelf.get(found.release).guard
             known = before is not None and before.manifest.id == found.release
             manifest = before.manifest if known and before else parts.store.manifest(found.release)
-            return PointedRelease(found.channel, manifest), None
+            return PointedRelease(found.channel, manifest), None, guard
         except LockgateError as error:
             # One broken release must not keep the other channels from answering.
-            return None, error
+            return None, error, None
 
     def _make_ready(self, record: ChannelRecord) -> None:
         """So that the first request after a move does not wait. What cannot be is told to whoever asks for it."""
@@ -106,7 +120,7 @@ class ChannelWatch:
             if release is None:
                 continue
             try:
-                self._parts.shelf.get(release)
+                self._trials.see_to(self._parts.shelf.get(release).guard)
                 if self._loads_models():
                     self._parts.models.load(self._parts.store.manifest(release).model)
             except LockgateError as error:

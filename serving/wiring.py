@@ -14,6 +14,7 @@ from lockgate.errors import Conflict, LockgateError, NotFound, Unavailable
 from lockgate.owner import Owner
 from lockgate.ports import Asker, Progress, Retriever
 from lockgate.settings import Settings
+from serving.check_trials import CheckStanding
 from serving.ports import Readiness, Vote
 from serving.watch import ChannelWatch, PointedRelease, describe_rollout
 
@@ -176,6 +177,11 @@ class Application:
                 model_loaded=loaded,
                 warning=self._warning(),
             )
+        standing = watch.checks() if watch else CheckStanding()
+        if not standing.tried:
+            missing += (f"trying the checks of the policy {pointed.manifest.policy.name}",)
+        missing += standing.closed
+        warning = " ".join(text for text in (self._warning(), *standing.degraded) if text)
         snapshot = pointed.manifest.snapshot
         return Readiness(
             ready=not missing,
@@ -191,7 +197,9 @@ class Application:
             channel=pointed.record.channel,
             forced=pointed.record.forced,
             rollout=describe_rollout(pointed.record.rollout),
-            warning=self._warning(),
+            warning=warning,
+            degraded=bool(standing.degraded),
+            checks=tuple(each.as_json() for each in standing.checks),
         )
 
     def sync(self, source: str, progress: Progress) -> object:
