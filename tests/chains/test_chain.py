@@ -199,7 +199,8 @@ def test_a_failure_leaves_a_trace_too(tmp_path: Path, db: Database, error: Excep
 
 
 def test_a_model_that_fails_half_way_leaves_what_it_said(tmp_path: Path, db: Database) -> None:
-    generator = ScriptedGenerator(["Rotate a key every ninety days. ", "Then"], error=Unavailable("gone"))
+    said = ["Rotate a key every ninety days. ", "Use the console. ", "Then"]
+    generator = ScriptedGenerator(said, error=Unavailable("gone"))
     chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES), generator)
     with pytest.raises(LockgateError, match="gone"):
         ask(chain, "How do I rotate a key?", mode="generative")
@@ -209,7 +210,7 @@ def test_a_model_that_fails_half_way_leaves_what_it_said(tmp_path: Path, db: Dat
 
 
 def test_a_reader_who_leaves_stops_the_model_and_leaves_a_trace(tmp_path: Path, db: Database) -> None:
-    generator = ScriptedGenerator([f"Word{i} " for i in range(1000)])
+    generator = ScriptedGenerator([f"Word{i}. " for i in range(1000)])
     chain = chain_over(tmp_path, db, FakeRetriever(PASSAGES), generator)
 
     async def leave() -> None:

@@ -68,6 +68,7 @@ def test_what_is_assigned_or_random_is_found(text: str, secret: str) -> None:
     "text",
     [
         "",
+        '"principalId": "AKIAI44QH8DHBEXAMPLE",',
         "AKIAIOSFODNN7EXAMPLE and wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY are AWS's examples.",
         "password: required, token = get_token(), secret: ${SECRET}, api_key=os.environ['KEY']",
         "token: <your-token>, password=********, api key: YOUR_API_KEY_HERE",
