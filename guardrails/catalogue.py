@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, WrapValidator
 
 from guardrails.check import Check, CheckSettings
 from guardrails.checks.active_content import ActiveContent
@@ -18,9 +18,13 @@ from guardrails.checks.grounding import Grounding
 from guardrails.checks.injection import Injection
 from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
+from guardrails.checks.llm_guard import LlmGuard
+from guardrails.checks.moderation import Moderation
 from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
 from guardrails.markup import Citations, Links
+from guardrails.plug_ins import plug_in
+from lockgate.errors import UserError
 
 _CHECKS: tuple[type[Check], ...] = (
     InputLength,
@@ -33,6 +37,8 @@ _CHECKS: tuple[type[Check], ...] = (
     Refusal,
     AnswerLength,
     Grounding,
+    Moderation,
+    LlmGuard,
 )
 CHECKS: dict[str, type[Check]] = {each.name: each for each in _CHECKS}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""
@@ -40,17 +46,37 @@ CHECKS: dict[str, type[Check]] = {each.name: each for each in _CHECKS}
 MARKUP: dict[str, type[CheckSettings]] = {"citations": Citations, "links": Links}
 """Checks that the output filter does itself, character by character."""
 
+
+def _or_plug_in(value: Any, as_shipped: Callable[[Any], CheckSettings]) -> CheckSettings:
+    """The settings of a check that ships with Lockgate, else of one that another distribution brings."""
+    name = value.get("check") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name in CHECKS or name in MARKUP:
+        return as_shipped(value)
+    try:
+        kind = plug_in(name)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if kind is None:
+        return as_shipped(value)
+    try:
+        return kind.settings.model_validate(value)
+    except ValidationError as error:
+        item = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") from None
+
+
 if TYPE_CHECKING:
     AnyCheck = CheckSettings
 else:
     _models = [each.settings for each in CHECKS.values()] + list(MARKUP.values())
-    AnyCheck = Annotated[reduce(or_, _models), Field(discriminator="check")]
+    AnyCheck = Annotated[reduce(or_, _models), Field(discriminator="check"), WrapValidator(_or_plug_in)]
     """The settings of one check of a policy file, told apart by the key ``check``."""
 
 
 def check_class(name: str) -> type[Check] | None:
-    """The check called ``name``; None for those that the output filter does."""
-    return CHECKS.get(name)
+    """The check called ``name``, of Lockgate's own or of another distribution; None for those that the output filter
+    does. Raises UserError for one of another distribution that cannot be used."""
+    return CHECKS.get(name) or (None if name in MARKUP else plug_in(name))
 
 
 def judges_whole(name: str) -> bool:
@@ -76,5 +102,5 @@ def is_markup(name: str) -> bool:
 
 def about(name: str) -> str:
     """What a check looks for, in one sentence: the first of its docstring."""
-    described = CHECKS.get(name) or MARKUP[name]
+    described = check_class(name) or MARKUP[name]
     return " ".join((described.__doc__ or "").split("\n\n")[0].split())
