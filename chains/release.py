@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from chains.definition import ChainDefinition, load_chain
 from chains.modes import better_mode
 from chains.provenance import make_provenance, verify_provenance
+from guardrails.catalogue import weights_of
 from guardrails.policy import load_policy
 from ingestion.options import index_folder
 from ingestion.terms import Lexicon
@@ -113,7 +114,7 @@ def build_manifest(
         embedder=PinnedEmbedder(name=embedder.name, digest=embedder.digest, files=embedder.files),
         model=model,
         adapter=None,
-        policy=PinnedPolicy(name=policy.name, hash=policy.hash, text=policy.text),
+        policy=PinnedPolicy(name=policy.name, hash=policy.hash, text=policy.text, weights=policy.weights()),
         route=PinnedRoute(mode=mode),
         cache=PinnedCache(),
     )
@@ -151,7 +152,7 @@ def verify_release(settings: Settings, db: Database, release_id: str, *, deep: b
         record = store.find(release_id)
     except (NotFound, Corrupt) as error:  # a database that is away says nothing about the release
         return [str(error)]
-    problems = answering_problems(settings, db, manifest, deep=deep)
+    problems = answering_problems(settings, db, manifest, deep=deep) + _verify_weights(manifest)
     provenance = verify_provenance(record.provenance, release_id, state_dir=settings.state_dir)
     if not provenance.ok:
         problems.insert(0, f"provenance: {provenance.problem}.")
@@ -243,6 +244,18 @@ def _verify_texts(manifest: Manifest) -> list[str]:
     except LockgateError as error:
         problems.append(f"chain: {error}")
     return problems
+
+
+def _verify_weights(manifest: Manifest) -> list[str]:
+    """Checks whose weights are not those that the release was built with: what it lets through was not measured."""
+    pinned = manifest.policy.weights
+    here = weights_of(pinned)
+    return [
+        f"check {name}: its weights {f'are {here[name][:12]}' if name in here else 'are not here'}, "
+        f"the release pins {digest[:12]}. Build the release again."
+        for name, digest in sorted(pinned.items())
+        if here.get(name) != digest
+    ]
 
 
 def _verify_snapshot(settings: Settings, db: Database, objects: ObjectStore, pinned: PinnedSnapshot) -> list[str]:

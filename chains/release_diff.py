@@ -219,7 +219,7 @@ def _flat_settings(manifest: Manifest) -> dict[str, str]:
         (body[part]["files"] or {}).pop("files", None)
     kept = ("schema_version", "lockgate", "chain", "embedder", "model", "adapter", "route", "cache")
     shown = {key: body[key] for key in kept}
-    shown["policy"] = {"name": body["policy"]["name"], "hash": body["policy"]["hash"]}
+    shown["policy"] = {key: body["policy"][key] for key in ("name", "hash", "weights")}
     shown["snapshot"] = {key: body["snapshot"][key] for key in ("kind", "embedder", "chunking")}
     return dict(_flat(shown, ""))
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from guardrails.catalogue import MARKUP, AnyCheck, check_class, judges_whole
+from guardrails.catalogue import MARKUP, AnyCheck, check_class, judges_whole, weights_of
 from guardrails.check import STAGES, Action, CheckSettings, OnError, Stage
 from guardrails.links import LinkRules
 from guardrails.markup import Links
@@ -168,6 +168,10 @@ class Policy:
             each.action in ("block", "redact", "rewrite") or self.on_error(each, "output") == "block"
             for each in self.checks("output", whole=True)
         )
+
+    def weights(self) -> dict[str, str]:
+        """The checks that were trained, each with the SHA-256 that names its weights here."""
+        return weights_of(check.check for stage in STAGES for check in self.checks(stage))
 
     def on_error(self, settings: CheckSettings, stage: Stage) -> OnError:
         """What a failure of this check does: closed at the doors to the user, seen by a person elsewhere."""

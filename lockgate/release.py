@@ -76,9 +76,12 @@ class PinnedAdapter(ContentModel):
 
 
 class PinnedPolicy(ContentModel):
+    """``weights`` names by hash what the policy's trained checks decide with."""
+
     name: str
     hash: Sha256
     text: str
+    weights: dict[str, Sha256] = Field(default_factory=dict)
 
 
 class PinnedRoute(ContentModel):
@@ -114,7 +117,10 @@ class Manifest(ContentModel):
         return str(self.chain.get("name", ""))
 
     def canonical(self) -> bytes:
-        return canonical_json(self.model_dump(mode="json"))
+        body = self.model_dump(mode="json")
+        if not self.policy.weights:  # as releases were before checks had any: their ids stay theirs
+            del body["policy"]["weights"]
+        return canonical_json(body)
 
     @cached_property
     def id(self) -> str:

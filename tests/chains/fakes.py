@@ -9,6 +9,7 @@ from pathlib import Path
 from chains.chain import Chain, ChainParts
 from chains.chat_model import LocalChatModel
 from chains.definition import ChainDefinition
+from guardrails.check import GuardTools
 from guardrails.policy import load_policy
 from lockgate.store.database import Database
 from lockgate.types import (
@@ -96,6 +97,7 @@ def chain_over(
     generator: ScriptedGenerator | None = None,
     *,
     route: AnswerMode = "extractive",
+    guard_tools: GuardTools | None = None,
     **definition: object,
 ) -> Chain:
     embedder = WordEmbedder()
@@ -113,6 +115,7 @@ def chain_over(
             policy=load_policy(project, "default"),
             db=db,
             count_tokens=embedder.count_tokens,
+            guard_tools=guard_tools or GuardTools(),
         )
     )
 
