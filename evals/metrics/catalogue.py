@@ -15,6 +15,7 @@ MODULES = (
     "evals.metrics.retrieval",
     "evals.metrics.answers",
     "evals.metrics.citations",
+    "evals.metrics.grounding",
     "evals.metrics.abstention",
     "evals.metrics.output_format",
     "evals.metrics.performance",
