@@ -42,8 +42,8 @@ class CheckStanding:
 class CheckTrials:
     """Safe to use from any thread. It keeps no guard alive."""
 
-    def __init__(self, again_seconds: float = AGAIN_SECONDS) -> None:
-        self._again_seconds = again_seconds
+    def __init__(self, again_seconds: float | None = None) -> None:
+        self._again_seconds = AGAIN_SECONDS if again_seconds is None else again_seconds
         self._lock = threading.Lock()
         self._ended: WeakKeyDictionary[Guard, float] = WeakKeyDictionary()
         self._running: WeakKeyDictionary[Guard, bool] = WeakKeyDictionary()
