@@ -214,12 +214,12 @@ def _settings(before: Manifest, after: Manifest) -> Iterator[SettingChange]:
 
 def _flat_settings(manifest: Manifest) -> dict[str, str]:
     """Everything that is neither a text nor a list of file hashes, as JSON by dotted key."""
-    body = manifest.model_dump(mode="json")
+    body = manifest.body()
     for part in ("embedder", "model"):
         (body[part]["files"] or {}).pop("files", None)
     kept = ("schema_version", "lockgate", "chain", "embedder", "model", "adapter", "route", "cache")
     shown = {key: body[key] for key in kept}
-    shown["policy"] = {key: body["policy"][key] for key in ("name", "hash", "weights")}
+    shown["policy"] = {key: value for key, value in body["policy"].items() if key != "text"}
     shown["snapshot"] = {key: body["snapshot"][key] for key in ("kind", "embedder", "chunking")}
     return dict(_flat(shown, ""))
 

@@ -116,11 +116,15 @@ class Manifest(ContentModel):
         """The chain's name."""
         return str(self.chain.get("name", ""))
 
-    def canonical(self) -> bytes:
+    def body(self) -> dict[str, Any]:
+        """The manifest as the plain values that its id is the hash of."""
         body = self.model_dump(mode="json")
         if not self.policy.weights:  # as releases were before checks had any: their ids stay theirs
             del body["policy"]["weights"]
-        return canonical_json(body)
+        return body
+
+    def canonical(self) -> bytes:
+        return canonical_json(self.body())
 
     @cached_property
     def id(self) -> str:

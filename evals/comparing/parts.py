@@ -77,7 +77,7 @@ class Part:
 
 def differing_parts(good: Manifest, bad: Manifest) -> tuple[Part, ...]:
     """The parts that differ, in the order of ``PARTS``; what changes no answer is left out."""
-    first, second = dict(_places(good.model_dump(mode="json"))), dict(_places(bad.model_dump(mode="json")))
+    first, second = dict(_places(good.body())), dict(_places(bad.body()))
     found: dict[str, list[Path]] = {}
     for path in dict.fromkeys((*first, *second)):
         name = _part_of(path)
@@ -91,8 +91,8 @@ def differing_parts(good: Manifest, bad: Manifest) -> tuple[Part, ...]:
 
 def mix(good: Manifest, bad: Manifest, parts: Sequence[Part]) -> Manifest:
     """``good`` with ``parts`` from ``bad``. Raises Corrupt when the two do not make a manifest together."""
-    body = good.model_dump(mode="json")
-    other = bad.model_dump(mode="json")
+    body = good.body()
+    other = bad.body()
     for path in (path for part in parts for path in part.paths):
         *above, last = path
         target, source = _inside(body, above), _inside(other, above)

@@ -40,7 +40,7 @@ def from_bad(manifest: Manifest) -> set[str]:
 
 
 def _has(manifest: Manifest, changes: dict[str, Any]) -> bool:
-    value: Any = manifest.model_dump(mode="json")
+    value: Any = manifest.body()
     place, wanted = next(iter(changes.items()))
     if place == "model":
         return bool(value["model"]["name"] == wanted["name"])
@@ -313,7 +313,7 @@ def test_an_unknown_case_lists_those_like_it(project: Project) -> None:
         command(release_id, release_id, "--case", "rotaet")
     with pytest.raises(NotFound, match=f"Did you mean: {CASES[0]['id']}, gate"):
         command(release_id, release_id, "--case", "\x1b[31m" + "z" * 500)
-    with pytest.raises(NotFound, match="Suites there: tiny"):
+    with pytest.raises(NotFound, match="Suites there: .*tiny"):
         command(release_id, release_id, "--case", "../../etc/passwd")
 
 
