@@ -34,7 +34,9 @@ from tests.evals.planted import PLANTED, Plant, against
 
 ROOT = Path(__file__).parents[1]
 SUITE = "docs-smoke"
-GATE = (GATES / "production.yaml").read_text(encoding="utf-8")
+SHIPPED_GATE = (GATES / "production.yaml").read_text(encoding="utf-8")
+GATE = SHIPPED_GATE.partition("  # Guardrails gate")[0]
+"""Without the rule about guardrails: what is planted here is no matter of them."""
 
 EXPECTED: dict[str, tuple[str, str]] = {
     "wrong top-k": ("recall@5 floor", "it misses the floor"),
@@ -110,8 +112,9 @@ def main() -> int:
         cases = project.cases_file.read_text(encoding="utf-8")
         good = project.build()
         project.measure(good)
+        project.measure(good, suite_name="safety")
         project.put_in_production(good)
-        report = project.judge(good, GATE)
+        report = project.judge(good, SHIPPED_GATE)
         wrong += report.verdict != "PASS"
         print("| release | how it is planted | verdict | reason | seconds |\n|---|---|---|---|---|")
         print(f"| the default one | | {report.verdict} | {plain(report.rules[-1].reason)} | |", flush=True)

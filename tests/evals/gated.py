@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from evals.gate import judge, load_gate
 from evals.gate_context import gate_context
 from evals.judge.judge import ModelJudge
 from evals.metrics.metric import Tools
+from evals.probes.prober import open_prober
 from evals.runs.asking import Asking
 from evals.runs.run import EvalRun, run_suite
 from evals.runs.run_store import finish_run
@@ -262,6 +263,7 @@ class GatedProject:
         self,
         release: str,
         *,
+        suite_name: str | None = None,
         twist: Callable[[Asker], Asker] | None = None,
         judge: ModelJudge | None = None,
         timeout: float | None = None,
@@ -269,7 +271,7 @@ class GatedProject:
     ) -> EvalRun:
         """``twist`` changes what answers; ``judge`` scores the judged metrics and is named in the evidence."""
         chain = self.ask(release)
-        suite = load_suite(self.folder, self.suite)
+        suite = load_suite(self.folder, suite_name or self.suite)
         asker = twist(chain) if twist else chain
         facts: dict[str, Any] = {"chain": "docs", "model": "reading", "release": release, "lockgate": "0"}
         if judge is not None:
@@ -278,10 +280,12 @@ class GatedProject:
         options = {"concurrency": 4, "asking": asking, "progress": self.progress, **options}
 
         async def go() -> EvalRun:
-            async with judge or contextlib.nullcontext():
-                return await run_suite(
-                    suite, asker, chain.retriever, metadata=facts, tools=Tools(judge=judge), **options
-                )
+            with open_prober(self.manifest(release), self.service.embedder) as prober:
+                how = replace(options.pop("asking"), probes=prober)
+                async with judge or contextlib.nullcontext():
+                    return await run_suite(
+                        suite, asker, chain.retriever, metadata=facts, tools=Tools(judge=judge), asking=how, **options
+                    )
 
         return asyncio.run(go())
 
