@@ -133,7 +133,7 @@ def explain(
 
     settings = settings_of(ctx.obj)
     loaded = load_policy(settings.project_dir, policy).view(channel, group)
-    health = Guard(loaded, tools_of(settings)).health()
+    health = asyncio.run(Guard(loaded, tools_of(settings)).try_out())
     rows = _explained(loaded, health)
     if as_json:
         head = {"policy": loaded.name, "hash": loaded.hash, "dry_run": loaded.dry_run}
