@@ -43,7 +43,12 @@ def manifest_body(*, name: str = "docs", answer: str = "Answer from the passages
             "limits": {"max_tokens": 256, "context_window": 2048},
         },
         "adapter": {"digest": "7" * 64, "base": "tiny"},
-        "policy": {"name": "default", "hash": "8" * 64, "text": "name: default\nchecks: []\n"},
+        "policy": {
+            "name": "default",
+            "hash": "8" * 64,
+            "text": "name: default\nchecks: []\n",
+            "weights": {"grounding": "7" * 64},
+        },
         "route": {"mode": "generative"},
         "cache": {"kind": "none"},
     }

@@ -108,6 +108,14 @@ def _at(body: Any, path: tuple[Any, ...]) -> Any:
     return body
 
 
+def test_a_release_of_before_checks_had_weights_keeps_its_id() -> None:
+    body = sample_manifest().body()
+    del body["policy"]["weights"]
+    earlier = canonical_json(body)
+    assert manifest_from(earlier).canonical() == earlier
+    assert b"weights" not in earlier
+
+
 @pytest.mark.parametrize("path", list(_leaves(sample_manifest().model_dump(mode="json"))), ids=".".join)
 def test_one_changed_byte_anywhere_gives_another_id(path: tuple[Any, ...]) -> None:
     original = sample_manifest()
