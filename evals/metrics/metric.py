@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from lockgate.ports import Embedder
 
 Group = Literal[
-    "retrieval", "answer", "citations", "grounding", "abstention", "format", "performance", "safety", "agents", "judged", "ragas"
+    "retrieval",
+    "answer",
+    "citations",
+    "grounding",
+    "abstention",
+    "format",
+    "performance",
+    "safety",
+    "agents",
+    "judged",
+    "ragas",
 ]
 Direction = Literal["higher", "lower"]
 Aggregation = Literal["mean", "balanced"]
