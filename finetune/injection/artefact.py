@@ -87,9 +87,9 @@ Documents: {parts["train", False]} harmless and {parts["train", True]} attacked 
 ## Figures
 
 Share of texts that score 0.5 or more, on dev parts. The thresholds were chosen on the harmless ones: at most
-{recipe.direct.false_alarms:.1%} of all questions and {recipe.indirect.false_alarms:.1%} of all documents. The floor is
-what the phrases find without the classifier. docs/guardrails-injection.md has the figures on sets that are only
-measured on.
+{recipe.direct.false_alarms:.1%} of each group of questions and {recipe.indirect.false_alarms:.1%} of each kind of
+document. The floor is what the phrases find without the classifier. docs/guardrails-injection.md has the figures on
+sets that are only measured on; they are worse, as what people write is more mixed than these texts.
 
 | texts | count | scored 0.5 or more | by phrases alone |
 |---|---|---|---|

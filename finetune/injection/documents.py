@@ -113,9 +113,10 @@ def documents(sources: Sources, benign: BenignFile, part: Part, count: int, chan
         lambda: _table(sources, chance),
         lambda: _table(sources, chance),
         lambda: _code(chance),
+        lambda: _code(chance),
     )
-    kinds = ("mail", "mail", "page", "page", "table", "table", "code")
-    found = [Document(makers[at % 7](), kinds[at % 7], part) for at in range(3 * count // 5)]
+    kinds = ("mail", "mail", "page", "page", "table", "table", "code", "code")
+    found = [Document(makers[at % 8](), kinds[at % 8], part) for at in range(3 * count // 5)]
     return found + of_part[: count - len(found)]
 
 

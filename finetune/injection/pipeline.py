@@ -13,7 +13,7 @@ from finetune.injection.artefact import CARD, Rate, card, write_classifier
 from finetune.injection.documents import read_sources
 from finetune.injection.giskard import read_giskard
 from finetune.injection.recipe import InjectionRecipe
-from finetune.injection.rows import Prompt, Rows, Windowed, build_rows
+from finetune.injection.rows import Prompt, Rows, Windowed, build_rows, window_prompts
 from finetune.injection.texts import ATTACKS, BENIGN
 from finetune.injection.training import balanced, train_layer
 from guardrails.check import GuardTools
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 BATCH = 2048
+SMALLEST_GROUP = 80
+"""Harmless dev texts of a group that a rate is read off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +99,11 @@ def make_classifier(recipe: InjectionRecipe, data: Path, embedder: Embedder, out
         heads=open_heads,
     )
     write_classifier(out, manifest, layers)
+    prompts = [(each.family, each.text) for each in _good(rows.prompts)]
+    pages = [(each.kind, each.text) for each in _clean(rows.documents)]
     heads: dict[Kind, Head] = {
-        "direct": _head(
-            "direct", [each.text for each in _good(rows.prompts)], recipe.direct.false_alarms, vectors, out, report
-        ),
-        "indirect": _head(
-            "indirect",
-            [each.text for each in _clean(rows.documents)],
-            recipe.indirect.false_alarms,
-            vectors,
-            out,
-            report,
-        ),
+        "direct": _head("direct", prompts, recipe.direct.false_alarms, vectors, out, report),
+        "indirect": _head("indirect", pages, recipe.indirect.false_alarms, vectors, out, report),
     }
     write_classifier(out, manifest.model_copy(update={"heads": heads}), layers)
     rates = measure(rows, data / recipe.measured.folder, vectors, out, report)
@@ -136,6 +131,7 @@ def _direct(recipe: InjectionRecipe, rows: Rows, vectors: Vectors, report: Progr
     import numpy as np
 
     own = [each for each in rows.prompts if each.part == "train"]
+    own += window_prompts(own)
     bad = [each.bad for each in own]
     values = direct_rows(vectors([each.text for each in own]), [cues(each.text) for each in own])
     return train_layer(
@@ -171,10 +167,17 @@ def _indirect(recipe: InjectionRecipe, rows: Rows, vectors: Vectors, report: Pro
     )
 
 
-def _head(kind: Kind, texts: Sequence[str], rate: float, vectors: Vectors, out: Path, report: Progress) -> Head:
-    """The threshold that at most ``rate`` of the harmless ``texts`` reach, phrases included."""
-    scanned = scans(kind, texts, vectors.tools(), out, report)
-    threshold = threshold_at([each.score for each in scanned], rate)
+def _head(
+    kind: Kind, texts: Sequence[tuple[str, str]], rate: float, vectors: Vectors, out: Path, report: Progress
+) -> Head:
+    """The threshold that at most ``rate`` of each group of the harmless ``texts`` (group, text) reach: what people ask
+    and write is mixed otherwise than these are."""
+    scanned = scans(kind, [text for _, text in texts], vectors.tools(), out, report)
+    groups: dict[str, list[float]] = {}
+    for (group, _), each in zip(texts, scanned, strict=True):
+        groups.setdefault(group, []).append(each.score)
+    large = [scores for scores in groups.values() if len(scores) >= SMALLEST_GROUP]
+    threshold = max(threshold_at(scores, rate) for scores in [*large, [each.score for each in scanned]])
     logit = math.log(threshold / (1 - threshold))
     reached = sum(each.score >= threshold for each in scanned) / len(scanned)
     return Head(threshold=round(logit, 5), false_alarms=round(reached, 5))

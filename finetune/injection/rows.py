@@ -15,8 +15,14 @@ SHARES = (("indirect", 0.45), ("request", 0.25), ("question", 0.1), ("direct", 0
 document, and those that a user would type."""
 
 
+IN_CODE = "code_planting"
+"""The family that most attacks in code are of."""
 SCENARIOS = 2400
 """Harmless requests for role play and stories that are trained on; a quarter as many are dev, of other parts."""
+
+
+MOST_WINDOWS = 12
+"""Windows of one harmless prompt that are trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,10 @@ def _attacked(document: Document, made: Sequence[Attack], sources: Sources, chan
         pool = sources.requests if kind == "request" else sources.questions
         text = _of_part(pool, document.part, chance).split("\n")[0][:300]
     else:
-        chosen = chance.choice([each for each in made if each.kind == kind and each.part == document.part])
+        fitting = [each for each in made if each.kind == kind and each.part == document.part]
+        if document.kind == "code" and chance.random() < 0.7:
+            fitting = [each for each in fitting if each.family == IN_CODE] or fitting
+        chosen = chance.choice(fitting)
         text, family = chosen.text, chosen.family
     whole, start, end = with_attack(document.text, text, chance)
     return windowed(whole, document.kind, document.part, family, start, end)
@@ -123,6 +132,18 @@ def _bad_prompts(made: Sequence[Attack], sources: Sources, chance: random.Random
             pair = [other, each.text] if chance.random() < 0.7 else [each.text, other]
             found.append(Prompt(chance.choice((" ", "\n", "\n\n")).join(pair), True, each.part, each.family))
     return found
+
+
+def window_prompts(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The windows of the harmless prompts that have several, each once: a prompt is judged by its worst window."""
+    found: dict[str, Prompt] = {}
+    for each in prompts:
+        spans = windows(each.text)[:MOST_WINDOWS]
+        if not each.bad and len(spans) > 1:
+            for start, end in spans:
+                text = each.text[start:end]
+                found.setdefault(text, Prompt(text, False, each.part, each.family))
+    return list(found.values())
 
 
 def _good_prompts(benign: BenignFile, sources: Sources, chance: random.Random) -> list[Prompt]:

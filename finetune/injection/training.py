@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-BATCH = 256
+BATCH = 512
 DROPPED = 0.15
 """The share of a row's values that a step does not see."""
 Report = Callable[[str, int, int], None]

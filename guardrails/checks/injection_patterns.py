@@ -218,7 +218,8 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(
         "français",
         r"\b(?:ignor(?:e|ez|er)|oubli(?:e|ez|er)|ne ten(?:ez|ir) pas compte d\w{1,2})\b[^.\n]{0,30}\b"
-        r"(?:consignes|règles|(?:instructions|directives) (?:précédentes|antérieures|ci-dessus|initiales|système|du système))\b|"
+        r"(?:consignes|règles|(?:instructions|directives) "
+        r"(?:précédentes|antérieures|ci-dessus|initiales|système|du système))\b|"
         r"\b(?:montre|affiche|révèle|donne|répète)\w{0,2}\b[^.\n]{0,30}\b(?:prompt système|message système|"
         r"instructions (?:cachées|secrètes|initiales))|"
         r"\b(?:ia|modèle) sans (?:aucune )?(?:limite|règle|morale|filtre|restriction)",
