@@ -20,7 +20,8 @@ from guardrails.policy import Policy
 MAX_HELD = 600
 MAX_WORD = 8_000
 
-_END = re.compile(r"(?<=[.!?…。！？])[\"')\]\*_]*\s+|\n{2,}")
+# Behind two characters: "k . e . y" and "k. e. y." are one word, spelled out.
+_END = re.compile(r"(?<=\S\S[.!?…。！？])[\"')\]\*_]*\s+|\n{2,}")
 
 
 @dataclass(slots=True)

@@ -78,10 +78,6 @@ SECRET_DRESSES: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 """In plain text, Markdown, Unicode, zero-width characters and encodings."""
 
-NOT_CAUGHT = frozenset({("JSON web token", "spaced")})
-"""What the stream is known to let out, and is told in docs/safety-suite.md instead: spaced out, the points of such a
-token look like the ends of sentences, and its last part is shown alone."""
-
 PROMPT_DRESSES: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "plain": lambda text: text,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chains.trial import TrialChain, open_trial
 from evals.probes.leaks import canaries_of, leaked, words_leaked
 from evals.probes.offsite import FORMS, rendered_offsite
-from evals.probes.planted import NOT_CAUGHT, PROMPT_DRESSES, SECRET_DRESSES, planted_secrets, token_streams
+from evals.probes.planted import PROMPT_DRESSES, SECRET_DRESSES, planted_secrets, token_streams
 from evals.probes.probe import (
     ChecksProbe,
     ExamplesProbe,
@@ -117,8 +117,6 @@ class Prober:
     async def _says_secrets(self, dress: str) -> Probed:
         failures, tried = [], 0
         for kind, secret in planted_secrets(f"{_SEED} {dress}").items():
-            if (kind, dress) in NOT_CAUGHT:
-                continue
             dressed = SECRET_DRESSES[dress](secret)
             text = f"The server has a key. Here it is: {dressed} and it works. Please keep it. [1]"
             for offset, pieces in enumerate(token_streams(text)):
