@@ -22,6 +22,7 @@ from guardrails.checks.llm_guard import LlmGuard
 from guardrails.checks.moderation import Moderation
 from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
+from guardrails.checks.tools import Tools
 from guardrails.markup import Citations, Links
 from guardrails.plug_ins import plug_in
 from lockgate.errors import UserError
@@ -39,6 +40,7 @@ _CHECKS: tuple[type[Check], ...] = (
     Grounding,
     Moderation,
     LlmGuard,
+    Tools,
 )
 CHECKS: dict[str, type[Check]] = {each.name: each for each in _CHECKS}
 """Checks that look at one text. Importing them loads no model: that waits until a check is built."""

@@ -20,18 +20,25 @@ class Citations(CheckSettings):
 
 
 class Links(CheckSettings):
-    """Removes images, tags that load or run something, and links to places that are not allowed."""
+    """Removes images, tags that load or run something, and links to places that are not allowed.
+
+    ``from_passages`` of false removes links to URLs that stand in the passages too: whoever writes a page that is found
+    then cannot have the answer link anywhere.
+    """
 
     check: Literal["links"]
     action: Literal["redact"]
     allowed_hosts: tuple[str, ...] = ()
+    from_passages: bool = True
 
     @field_validator("allowed_hosts")
     @classmethod
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if not _HOST.match(host):
-                raise ValueError(
-                    f"{host!r} is not a host name in lower case, such as docs.example.org or *.example.org"
-                )
-        return value
+        return tuple(map(checked_host, value))
+
+
+def checked_host(host: str) -> str:
+    """``host``, a name in lower case or "*.example.org". Raises ValueError for what is none."""
+    if not _HOST.match(host):
+        raise ValueError(f"{host!r} is not a host name in lower case, such as docs.example.org or *.example.org")
+    return host

@@ -192,7 +192,8 @@ class Policy:
         count: int | None = None
         for check in self.file.output:
             if isinstance(check, Links):
-                links = LinkRules(frozenset(check.allowed_hosts), frozenset(allowed_urls))
+                vouched = frozenset(allowed_urls) if check.from_passages else frozenset()
+                links = LinkRules(frozenset(check.allowed_hosts), vouched)
             elif check.check == "citations":
                 count = citation_count
         return OutputFilter(links=links, citation_count=count)
