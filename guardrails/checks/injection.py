@@ -15,9 +15,9 @@ _STAGES: frozenset[Stage] = frozenset({"document", "input", "context", "tool_cal
 class InjectionSettings(CheckSettings):
     """Finds attempts to give the model instructions.
 
-    ``classifier`` of false looks for phrases only, which needs no embedder and finds less. ``threshold``: 0.5 is where
-    about 3 of 100 harmless questions, or 1 of 100 harmless documents, are taken for attacks; `lockgate guardrails
-    calibrate` finds the threshold for your own pages. ::
+    ``classifier`` of false looks for phrases only, which needs no embedder and finds less. ``threshold``: 0.5 keeps to
+    2 of 100 harmless questions and 1 of 200 harmless documents of the kinds that it was chosen on; `lockgate guardrails
+    calibrate` finds the threshold for your own. ::
 
         - check: injection
           action: flag

@@ -193,8 +193,7 @@ PHRASES: tuple[Phrase, ...] = (
     ),
     _phrase(
         "exfiltration",
-        r"!\[[^\]\n]{0,80}\]\(\s{0,3}https?://[^)\s]{1,200}[?&/=][^)\n]{0,60}(?:\{|\[|<|\$|%7B|BASE64|"
-        r"DATA_?HERE|SECRET|SUMMARY)",
+        r"!\[[^\]\n]{0,80}\]\(\s{0,3}https?://[^)\n{\[<$]{1,200}?(?:[{\[<$]|%7B|BASE64|DATA_?HERE|SECRET|SUMMARY)",
         "![",
     ),
     _phrase(

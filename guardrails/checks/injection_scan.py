@@ -18,7 +18,7 @@ from guardrails.checks.injection_classifier import (
     open_classifier,
 )
 from guardrails.checks.injection_patterns import matches
-from guardrails.checks.injection_windows import cues, most_telling, windows
+from guardrails.checks.injection_windows import LONGEST, cues, most_telling, windows
 from guardrails.normalise import Normalised
 from guardrails.reading import Reading
 from lockgate.errors import Unavailable
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 PHRASE_SCORE = 0.9
 """The score of a phrase; one in another encoding, which nobody writes by chance, scores more."""
 ENCODED_SCORE = 0.97
-WINDOWS: dict[Kind, int] = {"direct": 6, "indirect": 400}
-"""Windows of one text that the classifier reads, those that sound most like an instruction; phrases are looked for in
-all of it."""
+WINDOWS: dict[Kind, tuple[int, int]] = {"direct": (4, 240), "indirect": (400, 60_000)}
+"""Windows of one text, and characters of them, that the classifier reads: those that sound most like an instruction.
+Phrases are looked for in all of the text."""
 MAX_HIDDEN = 20
 """Decoded parts that are looked at, the first ones of a text."""
 
@@ -181,20 +181,22 @@ class _Parts:
     def _groups(self) -> list[list[_Piece]]:
         """Lists of pieces; the pieces of one list are the windows of one text."""
         letters = self.reading.letters
-        groups = [_pieces(letters, WINDOWS[self.settings.kind])]
+        groups = [_pieces(letters, *WINDOWS[self.settings.kind])]
         size = len(self.given.text)
         if self.settings.kind == "direct" and letters.text.strip():
-            changed = letters.text != self.given.text
-            whole = _Piece(letters.text, 0, size, None if changed else self.given.vector)
-            groups = [[whole, *(groups[0] if len(groups[0]) > 1 else [])]]
+            whole = _Piece(letters.text, 0, size, self.given.vector)
+            # A short text is one window. A vector that was given is of the text as it is written, which may read
+            # otherwise.
+            read = size > LONGEST or (self.given.vector is not None and letters.text != self.given.text)
+            groups = [[whole, *(groups[0] if read else [])]]
             if self.given.before:
                 last = " ".join([*self.given.before[-3:], letters.text])[-600:]
                 groups.append([_Piece(last, 0, size, factor="over turns")])
         for each in self.reading.hidden[:MAX_HIDDEN]:
             said = each.text.strip()
             if len(said) >= _SPACED and " " in said:
-                few = 2 if self.settings.kind == "direct" else 20
-                inner = _pieces(Normalised(said), few)
+                few = (2, 200) if self.settings.kind == "direct" else (20, 4_000)
+                inner = _pieces(Normalised(said), *few)
                 groups.append([_Piece(piece.text, each.start, each.end, factor=each.how) for piece in inner])
         return groups
 
@@ -225,11 +227,10 @@ class _Parts:
             self.found.append(Window(start, end, score, reason))
 
 
-def _pieces(read: Normalised, limit: int) -> list[_Piece]:
+def _pieces(read: Normalised, limit: int, characters: int) -> list[_Piece]:
     spans = windows(read.text)
     texts = [read.text[start:end] for start, end in spans]
-    kept = most_telling([cues(each) for each in texts], limit) if len(texts) > limit else range(len(texts))
-    return [_Piece(texts[at], *read.spans_back(*spans[at])) for at in kept]
+    return [_Piece(texts[at], *read.spans_back(*spans[at])) for at in most_telling(texts, limit, characters)]
 
 
 def scan_many(texts: Sequence[str], tools: GuardTools, settings: ScanSettings | None = None) -> list[Scan]:

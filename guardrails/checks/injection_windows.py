@@ -92,10 +92,16 @@ def cues(text: str) -> list[float]:
     return [*found, min(1.0, size / LONGEST), upper / size, digits / size, marks / size]
 
 
-def most_telling(values: Sequence[Sequence[float]], limit: int) -> list[int]:
-    """The places of at most ``limit`` windows that sound most like a wish to somebody, in order."""
-    if len(values) <= limit:
-        return list(range(len(values)))
+def most_telling(texts: Sequence[str], limit: int, characters: int) -> list[int]:
+    """The places, in order, of the windows that sound most like a wish to somebody: at most ``limit`` of them, and
+    beside the first no more than fit into ``characters``."""
+    values = [cues(each) for each in texts]
     asking = [place for place, name in enumerate(CUES) if name in _ASKING]
     order = sorted(range(len(values)), key=lambda at: -sum(values[at][place] for place in asking))
-    return sorted(order[:limit])
+    kept: list[int] = []
+    left = characters
+    for at in order[:limit]:
+        if not kept or len(texts[at]) <= left:
+            kept.append(at)
+            left -= len(texts[at])
+    return sorted(kept)
