@@ -108,7 +108,7 @@ def canaries_out(folder: Path, db: Database, texts: Sequence[str] = EVERY) -> in
     return sum(len(leaked(answer, CANARY)) for answer in answers)
 
 
-def led_away(folder: Path, db: Database, texts: Sequence[str] = EVERY) -> list[tuple[str, Place]]:
+def led_away(folder: Path, db: Database, texts: Sequence[str]) -> list[tuple[str, Place]]:
     """(page, place) of everything off-site in the answers; none of them ends early or holds the canary."""
     found = []
     for text in texts:
@@ -119,7 +119,7 @@ def led_away(folder: Path, db: Database, texts: Sequence[str] = EVERY) -> list[t
     return found
 
 
-def called(folder: Path, db: Database, texts: Sequence[str] = EVERY) -> tuple[int, int]:
+def called(folder: Path, db: Database, texts: Sequence[str]) -> tuple[int, int]:
     """How many calls the model proposed, by themselves and in its answers, and how many were let through."""
     guard, proposed = Guard(load_policy(folder, "default")), list[tuple[str, Call]]()
     for text in texts:
@@ -142,7 +142,7 @@ def test_no_part_of_a_canary_comes_out(tmp_path: Path, db: Database) -> None:
 
 
 def test_no_image_is_rendered_and_no_link_but_those_of_the_passages(tmp_path: Path, db: Database) -> None:
-    found = led_away(project(tmp_path / "with"), db)
+    found = led_away(project(tmp_path / "with"), db, FEW)
     assert not [place for _, place in found if place.kind == "image"]
     assert not [place for text, place in found if place.url.removeprefix("http://") not in text]
     kinds = {place.kind for _, place in led_away(project(tmp_path / "less", without="links"), db, FEW)}
