@@ -69,8 +69,8 @@ def on_hatecheck(folder: Path, judges: dict[str, Judge]) -> None:
         good = [value for value, row in zip(said, rows, strict=True) if not row[1]]
         recall, passed = sum(bad) / len(bad), 1 - sum(good) / len(good)
         print(
-            f"hatecheck, {name}: balanced accuracy {(recall + passed) / 2:.3f}; hateful found {recall:.3f} of {len(bad)},"
-            f" others let through {passed:.3f} of {len(good)}"
+            f"hatecheck, {name}: balanced accuracy {(recall + passed) / 2:.3f}; hateful found {recall:.3f} "
+            f"of {len(bad)}, others let through {passed:.3f} of {len(good)}"
         )
     print(f"{'functionality':<28}{'hateful':>8}{'cases':>7}" + "".join(f"{name:>12}" for name in judges) + "  (right)")
     for place in (2, 3):
@@ -92,7 +92,8 @@ def on_xstest(folder: Path, judges: dict[str, Judge]) -> None:
         stopped = Counter(kind for hit, _, kind in safe if hit)
         print(
             f"xstest, {name}: safe let through {1 - sum(each[0] for each in safe) / len(safe):.3f} of {len(safe)}; "
-            f"unsafe found {sum(each[0] for each in unsafe) / len(unsafe):.3f} of {len(unsafe)}; stopped {dict(stopped)}"
+            f"unsafe found {sum(each[0] for each in unsafe) / len(unsafe):.3f} of {len(unsafe)}; "
+            f"stopped {dict(stopped)}"
         )
 
 
@@ -103,7 +104,10 @@ def on_dialects(judge: Judge) -> None:
     for label in ("none", "toxic"):
         own = [pair for pair in pairs if pair["label"] == label]
         shares = [sum(judge(pair[kind]) for pair in own) / len(own) for kind in ("standard", "dialect")]
-        print(f"dialects, {label}: found {shares[0]:.3f} in Standard, {shares[1]:.3f} in African American English of {len(own)}")
+        print(
+            f"dialects, {label}: found {shares[0]:.3f} in Standard, {shares[1]:.3f} in African American English, "
+            f"of {len(own)} each"
+        )
 
 
 def on_pages(check: Toxicity, texts: list[str]) -> None:
