@@ -63,9 +63,8 @@ def main() -> None:
     ):
         scores, labels = _joined(values, truth)
         found, wrong = (scores >= at)[labels].mean(), (scores >= at)[~labels].mean()
-        print(
-            f"{name:<22} AUROC {auroc(labels.astype(float), scores):.3f}  found {found:.3f}  others taken for it {wrong:.3f}"
-        )
+        area = auroc(labels.astype(float), scores)
+        print(f"{name:<22} AUROC {area:.3f}  found {found:.3f}  others taken for it {wrong:.3f}")
 
 
 def _joined(values: Sequence[Array], truth: Sequence[Labels]) -> tuple[Array, Labels]:

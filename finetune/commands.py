@@ -70,3 +70,31 @@ def injection(
     for name, rate in trained.rates.items():
         typer.echo(f"{name:<40}\t{rate.count}\t{rate.share:.3f}\t(phrases {rate.phrases:.3f})")
     typer.echo(f"{trained.classifier.manifest.name}\t{out}")
+
+
+@app.command()
+def toxicity(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Option(help="Folder with one folder for each source of the recipe.")],
+    out: Annotated[Path, typer.Option(help="Where the model goes.")],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file; default: the shipped one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train the toxicity model: texts, vectors, training, thresholds, figures and model card."""
+    from finetune.toxicity.artefact import table
+    from finetune.toxicity.pipeline import make_model
+    from finetune.toxicity.recipe import SHIPPED, load_recipe
+    from lockgate.models.catalogue import load_catalogue
+    from lockgate.models.embedder import load_embedder
+
+    settings = settings_of(ctx.obj)
+    loaded = load_recipe(recipe or SHIPPED)
+    embedder = load_embedder(settings, load_catalogue(settings.project_dir).get(loaded.embedder, "embedder"))
+    with progress_bars() as report:
+        trained = make_model(loaded, data, embedder, out, report)
+    if as_json:
+        figures = {name: asdict(item) for name, item in trained.figures.items()}
+        typer.echo(json.dumps({"model": trained.model.digest, "figures": figures}, indent=2))
+        return
+    typer.echo(table(trained.figures))
+    typer.echo(f"{trained.model.manifest.name}\t{out}")

@@ -16,6 +16,7 @@ from guardrails.checks.active_content import ActiveContent
 from guardrails.checks.answers import AnswerLength, Refusal
 from guardrails.checks.grounding import Grounding
 from guardrails.checks.injection import Injection
+from guardrails.checks.language import Language
 from guardrails.checks.leaks import PromptLeak, Regurgitation
 from guardrails.checks.length import InputLength
 from guardrails.checks.llm_guard import LlmGuard
@@ -23,6 +24,8 @@ from guardrails.checks.moderation import Moderation
 from guardrails.checks.pii import Pii
 from guardrails.checks.secrets import Secrets
 from guardrails.checks.tools import Tools
+from guardrails.checks.topics import Topics
+from guardrails.checks.toxicity import Toxicity
 from guardrails.markup import Citations, Links
 from guardrails.plug_ins import plug_in
 from lockgate.errors import UserError
@@ -32,6 +35,9 @@ _CHECKS: tuple[type[Check], ...] = (
     Injection,
     Secrets,
     Pii,
+    Toxicity,
+    Topics,
+    Language,
     ActiveContent,
     PromptLeak,
     Regurgitation,

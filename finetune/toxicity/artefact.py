@@ -39,6 +39,15 @@ def write_model(out: Path, manifest: Manifest, tensors: Tensors) -> None:
     write_atomic(out / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
+def table(figures: Mapping[str, Figures]) -> str:
+    """In Markdown, a line a dev part."""
+    lines = [f"| dev part | texts | {' | '.join(KINDS)} | hate or threat | unread |", "|---" * (len(KINDS) + 4) + "|"]
+    for part, each in sorted(figures.items()):
+        shares = [*(each.found[kind] for kind in KINDS), each.either, each.unread]
+        lines.append(f"| {part} | {each.count} | {' | '.join(f'{share:.3f}' for share in shares)} |")
+    return "\n".join(lines)
+
+
 def card(
     recipe: ToxicityRecipe,
     manifest: Manifest,
@@ -51,24 +60,21 @@ def card(
         f"| {each.title} | {each.licence} | `{each.folder}` |" for each in (recipe.davidson, recipe.encyclopaedia)
     )
     families = "\n".join(
-        f"| {name} | {count} |" for name, count in counted(rows, lambda row: f"{row.source}, {row.family}, {row.split}").items()
-    )
-    shares = "\n".join(
-        f"| {part} | {each.count} | {' | '.join(f'{each.found[kind]:.3f}' for kind in KINDS)} | {each.either:.3f} | "
-        f"{each.unread:.3f} |"
-        for part, each in sorted(figures.items())
+        f"| {name} | {count} |"
+        for name, count in counted(rows, lambda row: f"{row.source}, {row.family}, {row.split}").items()
     )
     hashes = "\n".join(f"| `{name}` | `{sha256}` |" for name, sha256 in files.items())
     thresholds = ", ".join(f"{kind} {manifest.thresholds[kind]}" for kind in KINDS)
     return f"""# {recipe.name}, version {recipe.version}
 
-Says of a window of one or a few sentences whether it holds hate against people for what they are, a threat of violence,
-or an insult. Made to flag or block in a question-answering bot. English only. It is no judge of people, and no ground to
-punish anybody.
+Says of a window of one or a few sentences whether it holds hate against people for what they are, a threat of
+violence, or an insult. Made to flag for review in a question-answering bot: it takes many harmless statements about
+groups for hate, so it should not refuse people by itself. English only. It is no ground to punish anybody.
 
 {recipe.networks.count} networks of {recipe.networks.hidden} hidden units, averaged, over the window's vector from the
 embedder {recipe.embedder}, a regression on hashed words and letters, and counts of telling words. It reads no other
-embedder's vectors. Windows whose words raise no suspicion are not embedded. Seed {recipe.seed}.
+embedder's vectors. Windows whose words raise no suspicion are not embedded, and of those that raise little only two
+of a text: a hateful sentence in mild words can hide in a long text. Seed {recipe.seed}.
 
 ## Trained on
 
@@ -78,9 +84,9 @@ embedder's vectors. Windows whose words raise no suspicion are not embedded. See
 
 Beside them, texts that were written for it (`finetune/toxicity/data/written.jsonl`), with groups in their slots
 (`groups.jsonl`). Dev families and dev groups are not trained on. No text, template or case of HateCheck, XSTest or any
-other set that is only measured on was used, and none was paraphrased. The written families are kinds of speech that a
-bot meets; some of them (abuse that is reported or condemned, hate that is denied, groups named without hate) are also
-kinds that HateCheck tests.
+other set that is only measured on was used. The written families are kinds of speech that a bot meets, and some of them
+(report, solidarity, identity_statement, swearing, everyday_group, everyday_other) are also kinds that HateCheck tests.
+They help there: docs/guardrails-toxicity.md has the figure of a model that was trained without them.
 
 | source, family, part | texts |
 |---|---|
@@ -92,17 +98,16 @@ Thresholds (log-odds: {thresholds}) are the lowest that at most {100 * recipe.fa
 part reach, so figures on harmless dev parts are optimistic. Shares of dev texts that are found; `unread` is the share
 that is not embedded:
 
-| dev part | texts | hate | threat | abuse | hate or threat | unread |
-|---|---|---|---|---|---|---|
-{shares}
+{table(figures)}
 
 docs/guardrails-toxicity.md has the figures on sets that are only measured on, with their command and floors.
 
 ## Known faults
 
 - The labels of the Davidson set are biased: tweets in African American English were called offensive more often than
-  others that say the same. The label "offensive" is used for the kind `abuse` only, and plain texts in that dialect stand
-  beside it, which lessens the bias and does not end it.
+  others that say the same. The label "offensive" is used for the kind `abuse` only, and plain texts in that dialect
+  stand beside it, which lessens the bias and does not end it.
+- Friendly and plain statements that name a group are often taken for hate, for some groups more often than for others.
 - Irony, allusion, codes and jokes that name no group are missed; abuse that somebody quotes to condemn it is sometimes
   taken for abuse.
 - Other languages are not read.

@@ -47,14 +47,16 @@ def make_model(recipe: ToxicityRecipe, data: Path, embedder: Embedder, out: Path
         weights="0" * 64,
         thresholds=dict.fromkeys(KINDS, 0.0),
         unread=-1000.0,
+        read=-1000.0,
     )
     write_model(out, open_ended, tensors)
     # Thresholds are those of the weights as they were written, which are rounded.
     dev = [index for index, row in enumerate(rows) if row.split == "dev"]
     own, own_vectors = [rows[index] for index in dev], vectors[dev]
     thresholds = _thresholds(open_model(out), own, own_vectors, recipe.false_alarms)
-    unread = _unread(open_model(out), own, own_vectors, thresholds, recipe.lost)
-    write_model(out, open_ended.model_copy(update={"thresholds": thresholds, "unread": unread}), tensors)
+    found = _found(open_model(out), own, own_vectors, thresholds)
+    levels = {"unread": _level(found, recipe.unread), "read": _level(found, recipe.hardly_suspicious)}
+    write_model(out, open_ended.model_copy(update={"thresholds": thresholds, **levels}), tensors)
     model = open_model(out)
     figures = measure(model, own, own_vectors)
     files = hashes_of(
@@ -89,7 +91,7 @@ def _embedded(texts: Sequence[str], embedder: Embedder, report: Progress) -> Arr
 def _thresholds(model: ToxicityModel, rows: Sequence[Row], vectors: Array, rate: float) -> dict[Kind, float]:
     """For each kind, the lowest log-odds that at most ``rate`` of every harmless part reach."""
     logits = model.logits(vectors, model.read([row.text for row in rows]).values)
-    harmless = {part_of(row): [] for row in rows if _is_harmless(row)}
+    harmless: dict[str, list[int]] = {part_of(row): [] for row in rows if _is_harmless(row)}
     for index, row in enumerate(rows):
         if _is_harmless(row):
             harmless[part_of(row)].append(index)
@@ -102,34 +104,35 @@ def _thresholds(model: ToxicityModel, rows: Sequence[Row], vectors: Array, rate:
 
 def _highest(values: Sequence[float], rate: float) -> float:
     """Just above the value that all but ``rate`` of ``values`` (in order) stay under."""
-    return float(values[-1 - int(rate * len(values))]) + 10**-DIGITS
+    return float(values[-1 - int(rate * len(values))]) + 0.1**DIGITS
 
 
-def _unread(
-    model: ToxicityModel, rows: Sequence[Row], vectors: Array, thresholds: dict[Kind, float], lost: float
-) -> float:
-    """The suspicion that all but ``lost`` of the bad texts reach which the networks find."""
+def _found(model: ToxicityModel, rows: Sequence[Row], vectors: Array, thresholds: dict[Kind, float]) -> list[float]:
+    """The suspicion, in order, of those hateful and threatening texts that the networks find."""
     read = model.read([row.text for row in rows])
     logits = model.logits(vectors, read.values)
-    found = sorted(
+    return sorted(
         float(read.suspicion[index])
         for index, row in enumerate(rows)
-        if _is_bad(row) and any(logits[index, column] >= thresholds[kind] for column, kind in enumerate(KINDS))
+        if row.family.startswith(("hate", "threat"))
+        and any(logits[index, column] >= thresholds[kind] for column, kind in enumerate(KINDS[:2]))
     )
-    return round(found[int(lost * len(found))] - 10**-DIGITS, DIGITS) if found else -1000.0
+
+
+def _level(suspicion: Sequence[float], share: float) -> float:
+    """Just under the suspicion that all but ``share`` of the texts reach."""
+    return round(suspicion[int(share * len(suspicion))] - 0.1**DIGITS, DIGITS) if suspicion else -1000.0
 
 
 def part_of(row: Row) -> str:
     """What a row's figures are given under."""
-    return f"{row.source}, {row.family}" if row.source == "davidson" else f"{row.source}, {row.family.partition('/')[0]}"
+    return (
+        f"{row.source}, {row.family}" if row.source == "davidson" else f"{row.source}, {row.family.partition('/')[0]}"
+    )
 
 
 def _is_harmless(row: Row) -> bool:
     return row.family in ("neither", "encyclopaedia") or row.family.startswith("none/")
-
-
-def _is_bad(row: Row) -> bool:
-    return row.family.startswith(("hate", "threat", "abuse"))
 
 
 def measure(model: ToxicityModel, rows: Sequence[Row], vectors: Array) -> dict[str, Figures]:

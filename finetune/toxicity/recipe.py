@@ -64,7 +64,8 @@ class ToxicityRecipe(ContentModel):
     words: WordsRecipe
     networks: NetworksRecipe
     false_alarms: float = Field(gt=0, lt=0.5)
-    lost: float = Field(ge=0, lt=0.5)
+    unread: float = Field(ge=0, lt=0.5)
+    hardly_suspicious: float = Field(ge=0, lt=0.5)
 
 
 def load_recipe(path: Path = SHIPPED) -> ToxicityRecipe:

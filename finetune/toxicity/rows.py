@@ -89,7 +89,9 @@ def written(groups_each: int, chance: random.Random) -> list[Row]:
 
 def filled(text: str, group: Group) -> str:
     """``text`` with the group in its slots, a capital at the beginning, and the right article."""
-    done = re.sub(r"\b([Aa]) \{adjective\}", lambda a: a[1] + "n" * (group.adjective[0] in "aeiouAEI") + " {adjective}", text)
+    done = re.sub(
+        r"\b([Aa]) \{adjective\}", lambda a: a[1] + "n" * (group.adjective[0] in "aeiouAEI") + " {adjective}", text
+    )
     done = _SLOT.sub(lambda slot: str(getattr(group, slot[1])), done)
     return done[:1].upper() + done[1:] if text[:1] in "{" else done
 
@@ -126,7 +128,9 @@ def encyclopaedia(folder: Path, dev: float, count: int, chance: random.Random) -
     path = folder / SQUAD
     try:
         articles = json.loads(path.read_bytes())["data"]
-        contexts = [(paragraph["context"], article["title"]) for article in articles for paragraph in article["paragraphs"]]
+        contexts = [
+            (paragraph["context"], article["title"]) for article in articles for paragraph in article["paragraphs"]
+        ]
     except FileNotFoundError:
         raise NotFound(f"{path}: no such file.", hint="SQuAD 2.0 has it.") from None
     except (ValueError, KeyError, TypeError) as error:

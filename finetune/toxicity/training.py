@@ -43,7 +43,9 @@ def examples(rows: Sequence[Row], vectors: Array, recipe: ToxicityRecipe) -> Exa
     share = recipe.written_share
     weights = np.ones(len(rows), dtype=np.float32)
     weights[own] = share / (1 - share) * (~own & train).sum() / max(1, (own & train).sum())
-    families = {name: number for number, name in enumerate(sorted({row.family for row in rows if row.source == "written"}))}
+    families = {
+        name: number for number, name in enumerate(sorted({row.family for row in rows if row.source == "written"}))
+    }
     folds = np.random.default_rng(recipe.seed).integers(0, recipe.words.folds, len(rows))
     for index, row in enumerate(rows):
         if row.source == "written":
@@ -127,7 +129,7 @@ def _fit_words(data: Examples, places: Places, recipe: WordsRecipe, seed: int) -
             out = bag(flat, sizes.cumsum(0) - sizes) / sizes.sqrt()[:, None] + bias
             loss = _loss(out, data, batch) + 1e-4 * (bag.weight[flat] ** 2).sum() / len(batch)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     return bag.weight.detach().numpy(), bias.detach().numpy()
 
@@ -157,9 +159,7 @@ def _network(data: Examples, rows: Array, recipe: NetworksRecipe, seed: int) -> 
 
     torch.manual_seed(seed)
     into, out = torch.nn.Linear(rows.shape[1], recipe.hidden), torch.nn.Linear(recipe.hidden, len(KINDS))
-    net = torch.nn.Sequential(
-        torch.nn.Dropout(0.1), into, torch.nn.ReLU(), torch.nn.Dropout(recipe.dropout), out
-    )
+    net = torch.nn.Sequential(torch.nn.Dropout(0.1), into, torch.nn.ReLU(), torch.nn.Dropout(recipe.dropout), out)
     net.train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.decay)
     steps = recipe.epochs * max(1, len(data.train) // recipe.batch)
@@ -170,7 +170,7 @@ def _network(data: Examples, rows: Array, recipe: NetworksRecipe, seed: int) -> 
             batch = order[start : start + recipe.batch]
             loss = _loss(net(torch.tensor(rows[batch])), data, batch)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
     parts = (into.weight.T, into.bias, out.weight.T, out.bias)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from guardrails.check import MAX_SPANS, NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
 from guardrails.checks.toxicity_features import windows
-from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, Kind, ToxicityModel, open_model
+from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, Kind, Manifest, ToxicityModel, open_model
 from lockgate.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_EMBEDDED = 48
 """Windows of one text that are embedded, the most suspicious ones."""
+MAX_DOUBTFUL = 2
+"""Of those, the ones that are hardly suspicious: each costs about 10 ms."""
 MAX_DECODED = 20
 
 
@@ -67,14 +69,12 @@ class Toxicity:
         if not parts:
             return NOTHING
         read = model.read([part.text for part in parts])
-        unread = model.manifest.unread
-        doubtful = [index for index in range(len(parts)) if read.suspicion[index] >= unread]
-        doubtful = sorted(sorted(doubtful, key=lambda index: -float(read.suspicion[index]))[:MAX_EMBEDDED])
-        if not doubtful:
+        chosen = _suspicious([float(each) for each in read.suspicion], model.manifest)
+        if not chosen:
             return NOTHING
-        vectors = self._vectors(seen, parts, doubtful)
-        scores = model.scores(vectors, read.values[doubtful], self._settings.kinds)
-        return self._found([parts[index] for index in doubtful], scores)
+        vectors = self._vectors(seen, parts, chosen)
+        scores = model.scores(vectors, read.values[chosen], self._settings.kinds)
+        return self._found([parts[index] for index in chosen], scores)
 
     def _found(self, parts: Sequence[_Part], scores: Sequence[Sequence[float]]) -> Found:
         worst = [max(row) for row in scores]
@@ -108,10 +108,18 @@ class Toxicity:
                     raise UserError(
                         f"The check toxicity was trained on the vectors of the embedder "
                         f"{model.manifest.embedder[:12]}; this project has {digest[:12]}.",
-                        hint="Use all-minilm-l6-v2, train it again (lockgate finetune toxicity), or leave the check out.",
+                        hint="Use all-minilm-l6-v2, train it again (lockgate finetune toxicity), or leave it out.",
                     )
                 self._model = model
             return self._model
+
+
+def _suspicious(suspicion: Sequence[float], manifest: Manifest) -> list[int]:
+    """Which windows are worth an embedding."""
+    order = sorted(range(len(suspicion)), key=lambda index: -suspicion[index])
+    sure = sum(each >= manifest.read for each in suspicion)
+    most = min(max(sure, MAX_DOUBTFUL), MAX_EMBEDDED)
+    return sorted(index for index in order[:most] if suspicion[index] >= manifest.unread)
 
 
 @dataclass(frozen=True, slots=True)

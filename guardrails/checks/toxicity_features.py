@@ -13,8 +13,9 @@ from zlib import crc32
 VERSION = 1
 BUCKETS = 1 << 15
 """Places that hashed words and letters share."""
-WINDOW = 160
-"""Characters of whole sentences that are read together; a longer sentence is a window of its own."""
+SHORT = 40
+"""A window of fewer characters takes the next sentence in: "No." says little alone. A longer one stays alone, so that
+what a sentence says is not thinned out by its neighbours."""
 MAX_WINDOW = 320
 
 _SENTENCE = re.compile(
@@ -28,14 +29,16 @@ _LEET = str.maketrans("013457@$!", "oieastasi")
 
 
 def windows(text: str) -> list[tuple[int, int]]:
-    """(start, end) of the windows of ``text``: sentences, short ones together. Nothing but blanks is between them."""
+    """(start, end) of the windows of ``text``: its sentences, with very short ones added to the next."""
     found: list[tuple[int, int]] = []
     for match in _SENTENCE.finditer(text):
         start, end = match.span()
         if not match.group().strip():
             continue
-        if found and end - found[-1][0] <= WINDOW and "\n\n" not in text[found[-1][1] - 1 : start + 1]:
-            found[-1] = (found[-1][0], end)
+        first, last = found[-1] if found else (start, start)
+        joins = found and last - first < SHORT and end - first <= MAX_WINDOW
+        if joins and "\n\n" not in text[last - 1 : start + 1]:
+            found[-1] = (first, end)
         else:
             found.append((start, end))
     return found
@@ -77,29 +80,31 @@ def _set(text: str) -> frozenset[str]:
 
 
 _GROUPS = _set(
-    """women woman girls girl men man females males gays gay lesbian lesbians bisexual bisexuals queer trans transgender
-    lgbt homosexual homosexuals nonbinary muslim muslims islam islamic jew jews jewish judaism christian christians
-    catholic catholics hindu hindus sikh sikhs buddhist buddhists atheist atheists mormon mormons black blacks african
-    africans white whites asian asians arab arabs latino latinos latina latinas hispanic hispanics mexican mexicans
-    chinese indian indians pakistani pakistanis turkish turks polish poles russian russians ukrainian ukrainians
-    roma romani gypsy gypsies syrian syrians nigerian nigerians somali somalis japanese korean koreans vietnamese
-    filipino filipinos irish german germans french american americans israeli israelis palestinian palestinians iranian
-    iranians afghan afghans immigrant immigrants migrant migrants refugee refugees foreigner foreigners asylum disabled
-    disability disabilities autistic deaf blind wheelchair elderly old seniors ethnic minority minorities indigenous
-    aboriginal native race races people folks feminists mothers albanian albanians bengali brazilian brazilians"""
+    """women woman girls girl men man females males gays gay lesbian lesbians bisexual bisexuals queer trans
+    transgender lgbt homosexual homosexuals nonbinary muslim muslims islam islamic jew jews jewish judaism christian
+    christians catholic catholics hindu hindus sikh sikhs buddhist buddhists atheist atheists mormon mormons black
+    blacks african africans white whites asian asians arab arabs latino latinos latina latinas hispanic hispanics
+    mexican mexicans chinese indian indians pakistani pakistanis turkish turks polish poles russian russians
+    ukrainian ukrainians roma romani gypsy gypsies syrian syrians nigerian nigerians somali somalis japanese korean
+    koreans vietnamese filipino filipinos irish german germans french american americans israeli israelis
+    palestinian palestinians iranian iranians afghan afghans immigrant immigrants migrant migrants refugee refugees
+    foreigner foreigners asylum disabled disability disabilities autistic deaf blind wheelchair elderly old seniors
+    ethnic minority minorities indigenous aboriginal native race races people folks feminists mothers albanian
+    albanians bengali brazilian brazilians"""
 )
 _HOSTILE = _set(
-    """hate hates hated loathe detest disgust disgusting disgusts disgusted disgrace filth filthy dirty scum trash garbage
-    vermin plague parasite parasites leech leeches rat rats cockroach cockroaches animals animal pig pigs dog dogs ape
-    apes monkeys worthless inferior stupid dumb dumbest idiot idiots moron morons imbecile criminals criminal thieves
-    lazy sick stink stinks smell perverts pervert freak freaks terrorist terrorists ugly pathetic useless cancer poison
-    infestation crawl breed subhuman savage savages retarded degenerate degenerates evil liars lying lowest ruin ruins
-    ruined waste whining superior incompetent brainless loser losers coward clown bastard asshole bitch"""
+    """hate hates hated loathe detest disgust disgusting disgusts disgusted disgrace filth filthy dirty scum trash
+    garbage vermin plague parasite parasites leech leeches rat rats cockroach cockroaches animals animal pig pigs
+    dog dogs ape apes monkeys worthless inferior stupid dumb dumbest idiot idiots moron morons imbecile criminals
+    criminal thieves lazy sick stink stinks smell perverts pervert freak freaks terrorist terrorists ugly pathetic
+    useless cancer poison infestation crawl breed subhuman savage savages retarded degenerate degenerates evil liars
+    lying lowest ruin ruins ruined waste whining superior incompetent brainless loser losers coward clown bastard
+    asshole bitch"""
 )
 _VIOLENCE = _set(
-    """kill kills killed killing shoot shot stab burn burned beat beaten hang hanged bomb gun rifle knife knives die dies
-    dead death murder murdered gas gassed strangle throat acid bullet blood smash hunt exterminate exterminated wiped
-    destroy attack attacked rape raped slaughter drown execute executed lynch lynched punch kick hurt"""
+    """kill kills killed killing shoot shot stab burn burned beat beaten hang hanged bomb gun rifle knife knives die
+    dies dead death murder murdered gas gassed strangle throat acid bullet blood smash hunt exterminate exterminated
+    wiped destroy attack attacked rape raped slaughter drown execute executed lynch lynched punch kick hurt"""
 )
 _EXCLUDE = _set(
     """deport deported ban banned throw thrown rid separate segregate expelled expel camp locked lock banish boat
@@ -108,8 +113,9 @@ _EXCLUDE = _set(
 _NEGATION = _set("not no never nobody none nor without neither cannot can't don't doesn't isn't aren't won't shouldn't")
 _CONDEMN = _set(
     """racist racism sexist sexism homophobic homophobia wrong report reported discrimination hurtful forbidden rules
-    rule prejudice bullying insult insulted insults lie false shame shameful ashamed cruel injustice hatred court police
-    complaint condemn offensive harassment protect protects protest told called calling says said wrote written claim"""
+    rule prejudice bullying insult insulted insults lie false shame shameful ashamed cruel injustice hatred court
+    police complaint condemn offensive harassment protect protects protest told called calling says said wrote
+    written claim"""
 )
 _KIND = _set(
     """love loves loved proud welcome thank thanks great kind help helped support celebrate happy equal respect friend

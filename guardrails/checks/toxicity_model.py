@@ -1,4 +1,4 @@
-"""The toxicity model: hashed words, a sentence embedding and counts of telling words, joined by a few small networks."""
+"""The toxicity model: hashed words, a sentence embedding and counts of telling words, joined by small networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Manifest(ContentModel):
     """``embedder``: the digest of the model whose vectors it was trained on; it says nothing about any other's.
 
-    ``thresholds`` are the log-odds that score 0.5. A window whose words score under ``unread`` is not embedded.
+    ``thresholds`` are the log-odds that score 0.5. A window whose words score under ``unread`` is not embedded, one
+    from ``read`` on always is, and of those between the most suspicious ones of a text.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Manifest(ContentModel):
     weights: Sha256
     thresholds: dict[Kind, float]
     unread: float
+    read: float
 
 
 @dataclass(frozen=True, slots=True)
