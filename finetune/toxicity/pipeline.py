@@ -73,8 +73,12 @@ def build_rows(recipe: ToxicityRecipe, data: Path) -> list[Row]:
         *encyclopaedia(
             data / recipe.encyclopaedia.folder, recipe.encyclopaedia.dev, recipe.encyclopaedia_windows, chance
         ),
-        *written(recipe.groups_each, chance),
+        *(row for row in written(recipe.groups_each, chance) if not _left_out(row, recipe.leave_out)),
     ]
+
+
+def _left_out(row: Row, families: Sequence[str]) -> bool:
+    return row.split == "train" and row.family.partition("/")[2] in families
 
 
 def _embedded(texts: Sequence[str], embedder: Embedder, report: Progress) -> Array:

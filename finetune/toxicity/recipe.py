@@ -50,7 +50,8 @@ class NetworksRecipe(ContentModel):
 
 
 class ToxicityRecipe(ContentModel):
-    """See ``finetune/recipes/toxicity.yaml``."""
+    """See ``finetune/recipes/toxicity.yaml``. ``leave_out``: written families that are not trained on, to see
+    what they are worth."""
 
     name: str
     version: str
@@ -60,6 +61,7 @@ class ToxicityRecipe(ContentModel):
     encyclopaedia: SourceRecipe
     encyclopaedia_windows: int = Field(ge=0)
     groups_each: int = Field(ge=1)
+    leave_out: tuple[str, ...] = ()
     written_share: float = Field(gt=0, lt=1)
     words: WordsRecipe
     networks: NetworksRecipe
