@@ -12,7 +12,7 @@ from pydantic import Field
 
 from guardrails.check import MAX_SPANS, NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
 from guardrails.checks.toxicity_features import windows
-from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, Kind, Manifest, ToxicityModel, open_model
+from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, Kind, Manifest, ToxicityModel, checked_files, open_model
 from lockgate.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Toxicity:
     weights: ClassVar[Path] = SHIPPED / MANIFEST
 
     def __init__(self, settings: ToxicitySettings, tools: GuardTools, /, folder: Path = SHIPPED) -> None:
+        checked_files(folder)  # so that health says what is missing before anybody asks; it is loaded later
         self._settings = settings
         self._tools = tools
         self._folder = folder

@@ -122,8 +122,14 @@ class ToxicityModel:
 
 
 def open_model(folder: Path = SHIPPED) -> ToxicityModel:
-    """The model in ``folder``. Raises NotFound for a missing file, Corrupt for one that is not what its SHA-256 says or
-    was made for other features than this version has."""
+    """The model in ``folder``. Raises as ``checked_files`` does."""
+    manifest, weights, digest = checked_files(folder)
+    return ToxicityModel(manifest, _tensors(folder / WEIGHTS, weights, manifest), digest)
+
+
+def checked_files(folder: Path = SHIPPED) -> tuple[Manifest, bytes, str]:
+    """Manifest, weights, and the digest of both; needs nothing heavy. Raises NotFound for a missing file, Corrupt for
+    one that is not what its SHA-256 says or was made for other features than this version has."""
     data = _bytes(folder / MANIFEST)
     try:
         manifest = Manifest.model_validate_json(data)
@@ -136,7 +142,7 @@ def open_model(folder: Path = SHIPPED) -> ToxicityModel:
     weights = _bytes(folder / WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != manifest.weights:
         raise Corrupt(f"{folder / WEIGHTS}: its SHA-256 is not the one in {MANIFEST}.", hint=_HINT)
-    return ToxicityModel(manifest, _tensors(folder / WEIGHTS, weights, manifest), hashlib.sha256(data).hexdigest())
+    return manifest, weights, hashlib.sha256(data).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:
