@@ -185,7 +185,8 @@ def _from_escapes(found: str) -> str:
     return _ESCAPE.sub(lambda each: chr(int(each[1] or each[2], 16) if each[1] or each[2] else int(each[3], 8)), found)
 
 
-_SPACED = re.compile(r"(?<!\S)(?:[^\s.,_|*-][ .,_|*-]{1,3}){5,}[^\s.,_|*-](?!\S)")
+# A mark may follow the last letter: were it to be a space, "a. a. a." would be tried from each of its letters.
+_SPACED = re.compile(r"(?<!\S)(?:[^\s.,_|*-][ .,_|*-]{1,3}){5,}[^\s.,_|*-](?![^\s.,_|*-])")
 _BETWEEN = re.compile(r"[ .,_|*-]{1,3}")
 
 

@@ -88,6 +88,8 @@ HOSTILE: list[Callable[[int], str]] = [
     lambda n: "QUFBQUFBQUFB\n" * (n // 13),
     lambda n: "41 " * (n // 3),
     lambda n: "some words, " * (n // 12),
+    lambda n: "a. " * (n // 3),
+    lambda n: "a. a. a. a. a. ab " * (n // 18),
 ]
 
 
