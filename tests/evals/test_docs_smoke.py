@@ -51,7 +51,7 @@ def test_asks_no_question_twice() -> None:
 def test_asks_about_most_pages_and_about_none_much_more_than_about_others() -> None:
     answers = Counter(page for case in ANSWERABLE for page in case.pages)
     assert set(answers) <= labelled_pages()
-    assert len(answers) >= 0.7 * len(labelled_pages())
+    assert len(answers) >= 0.75 * len(labelled_pages())
     assert max(answers.values()) <= 0.05 * len(ANSWERABLE)
 
 
