@@ -16,6 +16,7 @@ from lockgate.terminal import json_text, plain
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from guardrails.examples import ExampleResult, Tried
     from guardrails.policy import Policy
 
 app = typer.Typer(no_args_is_help=True, help="Policies and their checks: try one on a text, run its examples.")
@@ -58,9 +59,12 @@ def check(
     settings = settings_of(ctx.obj)
     loaded = load_policy(settings.project_dir, policy)
     passages = tuple(passage or ())
-    tried = asyncio.run(
-        pass_through(
-            Guard(loaded, tools_of(settings)),
+    guard = Guard(loaded, tools_of(settings))
+
+    async def looked_at() -> Tried:
+        await guard.try_out()  # so that no weights are loaded within a check's time
+        return await pass_through(
+            guard,
             stage.value,
             text,
             question=question,
@@ -69,7 +73,8 @@ def check(
             channel=channel,
             group=group,
         )
-    )
+
+    tried = asyncio.run(looked_at())
     if as_json:
         result = {"policy": loaded.name, "hash": loaded.hash, "stage": stage.value, **tried.as_json()}
         typer.echo(json_text(result))
@@ -101,7 +106,13 @@ def test_command(
 
     settings = settings_of(ctx.obj)
     loaded = load_policy(settings.project_dir, policy)
-    results = asyncio.run(run_examples(Guard(loaded, tools_of(settings)), channel=channel, group=group))
+    guard = Guard(loaded, tools_of(settings))
+
+    async def run() -> list[ExampleResult]:
+        await guard.try_out()
+        return await run_examples(guard, channel=channel, group=group)
+
+    results = asyncio.run(run())
     failed = [each for each in results if not each.passed]
     if as_json:
         rows = [each.as_json() for each in results]
