@@ -11,7 +11,8 @@ from typing import Any
 
 from finetune.injection.recipe import InjectionRecipe
 from finetune.injection.rows import Rows
-from guardrails.checks.injection_classifier import MANIFEST, WEIGHTS, Kind, Layer, Manifest
+from guardrails.checks.injection_classifier import Kind, Layer, Manifest
+from guardrails.weights import MANIFEST, WEIGHTS
 from lockgate.atomic import write_atomic
 
 CARD = "README.md"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from finetune.toxicity.recipe import ToxicityRecipe
 from finetune.toxicity.rows import Row, counted
-from guardrails.checks.toxicity_model import KINDS, MANIFEST, WEIGHTS, Kind, Manifest, Tensors
+from guardrails.checks.toxicity_model import KINDS, Kind, Manifest, Tensors
+from guardrails.weights import MANIFEST, WEIGHTS
 from lockgate.atomic import write_atomic
 
 CARD = "README.md"

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from guardrails.check import MAX_SPANS, NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
-from guardrails.checks.injection_classifier import MANIFEST, SHIPPED, Kind, checked_files
+from guardrails.checks.injection_classifier import SHIPPED, Kind, checked_files
 from guardrails.checks.injection_scan import Scan, Scanner, ScanSettings, Text
+from guardrails.weights import MANIFEST
 
 _STAGES: frozenset[Stage] = frozenset({"document", "input", "context", "tool_call"})
 

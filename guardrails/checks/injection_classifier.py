@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from guardrails.checks.injection_windows import CUES
+from guardrails.weights import MANIFEST, WEIGHTS
+from guardrails.weights import checked_files as weights_files
 from lockgate.content import ContentModel
-from lockgate.errors import Corrupt, NotFound, Unavailable
+from lockgate.errors import Corrupt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +26,11 @@ Kind = Literal["direct", "indirect"]
 """Typed by a user, or standing in a document, a passage or a tool's result."""
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models" / "injection"
-MANIFEST = "classifier.json"
-WEIGHTS = "weights.safetensors"
 CONTEXT = ("alone", "like_the_rest", "like_another")
 """How a window of a document stands to the others: whether there are none, and its cosine to their mean and to the
 nearest."""
 
 _HINT = "Install Lockgate again, or train it: lockgate finetune injection --help"
-_MAX_BYTES = 4_000_000
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -116,36 +114,16 @@ def indirect_rows(vectors: Array, cues: Sequence[Sequence[float]]) -> Array:
 def checked_files(folder: Path = SHIPPED) -> tuple[Manifest, bytes, str]:
     """Manifest, weights, and the digest of both; needs nothing heavy. Raises NotFound for a missing file, Corrupt for
     one that is not what its SHA-256 says or was made for other cues than this version has."""
-    data = _read(folder / MANIFEST)
-    try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "(the whole)"
-        raise Corrupt(f"{folder / MANIFEST}: {where}: {first['msg']}.", hint=_HINT) from None
+    manifest, weights, digest = weights_files(folder, Manifest, "injection classifier", _HINT)
     if manifest.cues != CUES:
         raise Corrupt(f"{folder / MANIFEST}: it is made for other cues than this version has.", hint=_HINT)
-    weights = _read(folder / WEIGHTS)
-    if hashlib.sha256(weights).hexdigest() != manifest.weights:
-        raise Corrupt(f"{folder / WEIGHTS}: its SHA-256 is not the one in {MANIFEST}.", hint=_HINT)
-    return manifest, weights, hashlib.sha256(data).hexdigest()
+    return manifest, weights, digest
 
 
 def open_classifier(folder: Path = SHIPPED) -> Classifier:
     """The classifier in ``folder``. Raises as ``checked_files`` does."""
     manifest, weights, digest = checked_files(folder)
     return Classifier(manifest, _layers(folder / WEIGHTS, weights, manifest), digest)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise Corrupt(f"{path}: is larger than any classifier.", hint=_HINT)
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path}: no such file, so there is no injection classifier.", hint=_HINT) from None
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def _layers(path: Path, data: bytes, manifest: Manifest) -> dict[Kind, Layer]:

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from guardrails.check import MAX_SPANS, NOTHING, Action, CheckSettings, Found, GuardTools, Seen, Span, Stage
 from guardrails.checks.toxicity_features import windows
-from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, Kind, Manifest, ToxicityModel, checked_files, open_model
+from guardrails.checks.toxicity_model import SHIPPED, Kind, Manifest, ToxicityModel, checked_files, open_model
+from guardrails.weights import MANIFEST
 from lockgate.errors import Unavailable, UserError
 
 if TYPE_CHECKING:

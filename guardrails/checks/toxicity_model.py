@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from guardrails.checks.toxicity_features import BUCKETS, COUNTS, VERSION, counted, hashed, words
+from guardrails.weights import MANIFEST, WEIGHTS
+from guardrails.weights import checked_files as weights_files
 from lockgate.content import ContentModel
-from lockgate.errors import Corrupt, NotFound, Unavailable
+from lockgate.errors import Corrupt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +26,11 @@ Kind = Literal["hate", "threat", "abuse"]
 KINDS: tuple[Kind, ...] = ("hate", "threat", "abuse")
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models" / "toxicity"
-MANIFEST = "classifier.json"
-WEIGHTS = "weights.safetensors"
 SCALE = 8.0
 """What vectors of unit length are multiplied by, so that their values are of the size of the others."""
 CLIP = 8.0
 
 _HINT = "Install Lockgate again, or train it: lockgate finetune toxicity --help"
-_MAX_BYTES = 2_000_000
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -130,30 +128,10 @@ def open_model(folder: Path = SHIPPED) -> ToxicityModel:
 def checked_files(folder: Path = SHIPPED) -> tuple[Manifest, bytes, str]:
     """Manifest, weights, and the digest of both; needs nothing heavy. Raises NotFound for a missing file, Corrupt for
     one that is not what its SHA-256 says or was made for other features than this version has."""
-    data = _bytes(folder / MANIFEST)
-    try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "(the whole)"
-        raise Corrupt(f"{folder / MANIFEST}: {where}: {first['msg']}.", hint=_HINT) from None
+    manifest, weights, digest = weights_files(folder, Manifest, "toxicity model", _HINT)
     if manifest.features != VERSION or set(manifest.thresholds) != set(KINDS):
         raise Corrupt(f"{folder / MANIFEST}: it is made for other features than this version has.", hint=_HINT)
-    weights = _bytes(folder / WEIGHTS)
-    if hashlib.sha256(weights).hexdigest() != manifest.weights:
-        raise Corrupt(f"{folder / WEIGHTS}: its SHA-256 is not the one in {MANIFEST}.", hint=_HINT)
-    return manifest, weights, hashlib.sha256(data).hexdigest()
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise Corrupt(f"{path}: is larger than any toxicity model.", hint=_HINT)
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path}: no such file, so there is no toxicity model.", hint=_HINT) from None
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}).") from None
+    return manifest, weights, digest
 
 
 def _tensors(path: Path, data: bytes, manifest: Manifest) -> Tensors:

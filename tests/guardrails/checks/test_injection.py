@@ -17,9 +17,7 @@ from guardrails.check import Found, GuardTools, Seen, Stage
 from guardrails.checks import injection as module
 from guardrails.checks.injection import Injection, InjectionSettings
 from guardrails.checks.injection_classifier import (
-    MANIFEST,
     SHIPPED,
-    WEIGHTS,
     Head,
     Kind,
     Layer,
@@ -34,6 +32,7 @@ from guardrails.checks.injection_patterns import PHRASES, matches
 from guardrails.checks.injection_scan import Scanner, ScanSettings, Text, scan, scan_many
 from guardrails.checks.injection_windows import CUES, LONGEST, cues, most_telling, windows
 from guardrails.normalise import normalised
+from guardrails.weights import MANIFEST, WEIGHTS
 from lockgate.errors import Corrupt, NotFound, Unavailable
 from tests.guardrails.growth import assert_at_most_passes, assert_grows_with_the_text
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from guardrails.check import Found, GuardTools, Seen, Stage
 from guardrails.checks.toxicity import MAX_EMBEDDED, Toxicity, ToxicitySettings
 from guardrails.checks.toxicity_features import MAX_WINDOW, hashed, windows, words
-from guardrails.checks.toxicity_model import MANIFEST, SHIPPED, WEIGHTS, open_model
+from guardrails.checks.toxicity_model import SHIPPED, open_model
+from guardrails.weights import MANIFEST, WEIGHTS
 from lockgate.errors import Corrupt, NotFound, Unavailable, UserError
 from lockgate.models.catalogue import load_catalogue
 from lockgate.models.embedder import load_embedder
