@@ -19,9 +19,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def checked_files(folder: Path, kind: type[M], what: str, hint: str) -> tuple[M, bytes, str]:
-    """Manifest, weights, and the SHA-256 of the manifest, which names both. ``kind`` holds that of the weights as ``weights``;
-    ``what`` is what the model is called.
+    """Manifest, weights, and the SHA-256 of the manifest, which names both.
 
+    ``kind`` holds the weights' own SHA-256 as ``weights``; ``what`` is what the model is called.
     Raises NotFound for a missing file, Corrupt for one that is not what its SHA-256 says, Unavailable for one that
     cannot be read.
     """
