@@ -313,7 +313,7 @@ def test_an_unknown_case_lists_those_like_it(project: Project) -> None:
         command(release_id, release_id, "--case", "rotaet")
     with pytest.raises(NotFound, match=f"Did you mean: {CASES[0]['id']}, gate"):
         command(release_id, release_id, "--case", "\x1b[31m" + "z" * 500)
-    with pytest.raises(NotFound, match=r"Suites there: .*tiny"):
+    with pytest.raises(NotFound, match="Suites there: safety, tiny"):
         command(release_id, release_id, "--case", "../../etc/passwd")
 
 

@@ -183,7 +183,7 @@ def test_without_a_channel_it_says_what_to_run(project: Project) -> None:
         (("diff", "answer", "HEAD..", "--limit", "2"), "give --suite too"),
         (("diff", "a", "b", "c..d", "--suite", "tiny"), "At most a name and a range"),
         (("diff", "talk", "HEAD..", "--suite", "tiny"), "does not use the prompt 'talk'"),
-        (("diff", "answer", "HEAD..", "--suite", "huge"), "Suites there: tiny"),
+        (("diff", "answer", "HEAD..", "--suite", "huge"), "Suites there: safety, tiny"),
         (("diff", "answer", "v0..", "--suite", "tiny"), "'v0' is no git revision"),
     ],
 )
@@ -303,7 +303,7 @@ def test_versions_that_are_the_same_ask_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "suite", "error"),
     [
-        (("answer", "HEAD.."), "nope", "Suites there: tiny"),
+        (("answer", "HEAD.."), "nope", "Suites there: safety, tiny"),
         (("talk", "HEAD.."), "tiny", "does not use the prompt 'talk'"),
         (("answer", "HEAD..", "--chain", "gone"), "tiny", "gone"),
     ],

@@ -13,6 +13,7 @@ from evals.metrics.catalogue import families, resolve_metric, standard_metrics
 from evals.metrics.metric import NO_TOOLS, Metric, MetricParameters, Tools, metric
 from evals.metrics.score import NotApplicable, Score, Unscored
 from evals.runs.budget import BudgetSpent
+from guardrails.checks.grounding import shipped_grounder
 from tests.evals.outcomes import answered, failed, make_answer, make_case, score
 
 NAMES = tuple(standard_metrics())
@@ -206,6 +207,12 @@ def test_a_failed_case_is_never_a_number(name: str, answerable: bool) -> None:
     assert isinstance(got, Unscored | NotApplicable)
     if isinstance(got, Unscored) and not resolve_metric(name).needs and not name.startswith("cost"):
         assert got.reason in ("no index", "model gone")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_detector() -> None:
+    """Loaded before anything is timed: Hypothesis gives each example 200 ms."""
+    shipped_grounder().check("", "The lock file is on port 8000 of 9000 hosts in Berlin.", ["Nothing of it."])
 
 
 pages = st.lists(st.sampled_from(["a.md", "b.md", "c.md", "d.md", "e.md"]), unique=True).map(tuple)

@@ -312,7 +312,7 @@ def test_a_chain_whose_model_answers_is_tuned_without_asking_it(project: TuningP
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"suite": "nothing"}, "Suites there: services, tiny"),
+        ({"suite": "nothing"}, "Suites there: safety, services, tiny"),
         ({"metrics": ("latency_seconds",)}, "cannot be tuned for"),
         ({"metrics": ("citation_precision",)}, "cannot be tuned for"),
         ({"metrics": ("no_such",)}, "unknown metric"),
